@@ -1,0 +1,42 @@
+"""fasthde: the compiled engine for high-dimensional equivalents.
+
+Names load on first use: ``import fasthde`` loads neither numba nor scipy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Spectrum": "fasthde.spectrum",
+    "LinearProblem": "fasthde.learning.problem",
+    "ridge": "fasthde.learning.ridge",
+    "optimal_ridge": "fasthde.learning.ridge",
+    "convert_ridge": "fasthde.learning.ridge",
+    "RidgeResult": "fasthde._results",
+    "Status": "fasthde._results",
+    "ValidityWarning": "fasthde._results",
+    "check": "fasthde._check",
+    "data": "fasthde.data",
+    "plot": "fasthde.plot",
+    "warmup": "fasthde._jit",
+}
+_MODULES = {"data", "plot"}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'fasthde' has no attribute {name!r}")
+    module = importlib.import_module(_PUBLIC[name])
+    value = module if name in _MODULES else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,244 @@
+"""Status codes, the immutable record shared by all objects, and the result of a ridge curve."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable
+from enum import IntEnum
+from pathlib import Path
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Status(IntEnum):
+    """What an element of a result is worth.
+
+    CONVERGED : solved to rounding level.
+    NOT_CONVERGED : the last relative step exceeds 1e-12; see ``residual``.
+    INVALID : the element's arguments are outside the domain; its values are NaN.
+    DIVERGES : the quantity is infinite there (a ridgeless estimator at the interpolation threshold).
+    BOUNDARY : an optimum at the boundary of the search (``lam = 0``, where a negative ridge would be better
+        still or nothing is gained by one, or ``lam = inf``).
+    """
+
+    CONVERGED = 0
+    NOT_CONVERGED = 1
+    INVALID = 2
+    DIVERGES = 3
+    BOUNDARY = 4
+
+
+class ValidityWarning(UserWarning):
+    """The theory speaks of large systems, and some elements are small ones."""
+
+
+def write_aside(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any]) -> None:
+    """Write a file beside its destination, then rename: a failed run never loses an existing file."""
+    target = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            write(stream)
+        if target.exists():
+            os.chmod(name, target.stat().st_mode)
+        else:
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(name, 0o666 & ~umask)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def freeze(value: Any) -> Any:
+    """Make an array read-only."""
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
+    return value
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f")
+    return bool(a == b or (a != a and b != b))
+
+
+class Record:
+    """Immutable object with named fields: equal by content, picklable, saved as npz.
+
+    A subclass is a frozen, slotted dataclass; fields whose names begin with an underscore are caches and
+    take no part.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def _names(cls) -> list[str]:
+        return [f.name for f in dataclasses.fields(cls) if not f.name.startswith("_")]  # type: ignore[arg-type]
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(_equal(getattr(self, n), getattr(other, n)) for n in self._names())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> Any:
+        return _restore, (type(self), {n: getattr(self, n) for n in self._names()})
+
+    @classmethod
+    def _from_fields(cls, fields: dict[str, Any]) -> Self:
+        self = object.__new__(cls)
+        for f in dataclasses.fields(cls):  # type: ignore[arg-type]
+            object.__setattr__(self, f.name, freeze(fields.get(f.name)))
+        return self
+
+    def _flat(self, prefix: str = "") -> dict[str, Any]:
+        flat: dict[str, Any] = {}
+        for name in self._names():
+            value = getattr(self, name)
+            if isinstance(value, Record):
+                flat.update(value._flat(f"{prefix}{name}."))
+            elif value is not None:
+                flat[prefix + name] = value
+        return flat
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all fields to an npz file; an existing file is replaced only when the new one is complete.
+
+        Parameters
+        ----------
+        path : path-like
+            Destination.
+        """
+        arrays = {"__class__": np.array(type(self).__name__), **self._flat()}
+        write_aside(path, lambda stream: np.savez(stream, **arrays))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read an object written by `save`.
+
+        Parameters
+        ----------
+        path : path-like
+            File written by `save`.
+
+        Returns
+        -------
+        object
+            Equal to the one that was saved.
+        """
+        with np.load(path, allow_pickle=False) as file:
+            kind = str(file["__class__"]) if "__class__" in file else "nothing of fasthde"
+            if kind != cls.__name__:
+                raise ValueError(f"path must hold a {cls.__name__}; {os.fspath(path)} holds {kind}.")
+            return cls._from_flat({n: file[n] for n in file.files})
+
+    @classmethod
+    def _from_flat(cls, flat: dict[str, Any]) -> Self:
+        return cls._from_fields({n: v[()] if np.ndim(v) == 0 else v for n, v in flat.items()})
+
+
+def _restore(cls: type[Record], fields: dict[str, Any]) -> Record:
+    return cls._from_fields(fields)
+
+
+def _span(value: Any) -> str:
+    array = np.asarray(value)
+    if array.ndim == 0:
+        return f"{array[()]:.6g}" if array.dtype.kind == "f" else str(array[()])
+    seen = array[np.isfinite(array)]
+    if not seen.size:
+        return "all NaN"
+    low, high = seen.min(), seen.max()
+    return f"{low:.4g}" if low == high else f"{low:.4g} .. {high:.4g}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RidgeResult(Record):
+    """Deterministic equivalents of ridge regression on a grid of (n, lam).
+
+    Every field has the broadcast shape of ``n`` and ``lam`` (with several targets, a last axis of targets);
+    scalars in, scalars out.
+
+    Attributes
+    ----------
+    test : float or ndarray
+        Expected squared error on a new sample, noise included: ``excess + noise``.
+    train : float or ndarray
+        Expected mean squared error on the training sample.
+    excess, bias, variance : float or ndarray
+        Test error above the noise, and its two parts.
+    noise : float or ndarray
+        Mean noise variance.
+    in_sample_bias, in_sample_variance : float or ndarray
+        Bias and variance of the predictions at the training inputs.
+    kappa : float or ndarray
+        Renormalised ridge.
+    df1, df2 : float or ndarray
+        Effective dimensions ``tr C (C + kappa)^-1`` and ``tr C^2 (C + kappa)^-2``.
+    n, lam : float or ndarray
+        Sample size and ridge of each element.
+    status, residual, iterations : int, float, int or ndarray
+        `Status` code, last relative Newton step, number of Newton steps.
+    levels : ndarray, shape (levels,)
+        Eigenvalues of the population covariance, for `learnability`.
+    """
+
+    test: Any
+    train: Any
+    excess: Any
+    bias: Any
+    variance: Any
+    noise: Any
+    in_sample_bias: Any
+    in_sample_variance: Any
+    kappa: Any
+    df1: Any
+    df2: Any
+    n: Any
+    lam: Any
+    status: Any
+    residual: Any
+    iterations: Any
+    levels: NDArray[np.float64]
+
+    @property
+    def success(self) -> Any:
+        """Whether each element holds the exact answer: solved, divergent, or an optimum at a boundary."""
+        status = np.asarray(self.status)
+        good = (status != Status.NOT_CONVERGED) & (status != Status.INVALID)
+        return bool(good) if good.ndim == 0 else good
+
+    def learnability(self) -> NDArray[np.float64]:
+        """Fraction of each level's signal that is learned, ``t/(t + kappa)``.
+
+        Returns
+        -------
+        ndarray, shape (*shape of the result, levels)
+            Between 0 and 1; 0 for a level with t = 0.
+
+        Examples
+        --------
+        >>> import fasthde as fh
+        >>> problem = fh.LinearProblem(fh.Spectrum([1.0, 0.0]), signal=1.0, noise=0.1)
+        >>> fh.ridge(problem, n=40.0, lam=0.0).learnability()
+        array([1., 0.])
+        """
+        t = self.levels
+        kappa = np.asarray(self.kappa)[..., None]
+        with np.errstate(invalid="ignore"):
+            learned = t / (t + kappa)
+        return np.where(t > 0, learned, np.where(np.isnan(kappa), np.nan, 0.0))
+
+    def __repr__(self) -> str:
+        shape = np.shape(self.test)
+        counts = {Status(s).name: int(c) for s, c in zip(*np.unique(self.status, return_counts=True), strict=True)}
+        status = ", ".join(name if len(counts) == 1 else f"{c} {name}" for name, c in counts.items())
+        rows = [f"  {name:<18} {_span(getattr(self, name))}" for name in self._names()[:13]]
+        return "\n".join([f"RidgeResult, shape {shape}, {status}", *rows])

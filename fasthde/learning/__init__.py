@@ -1,0 +1,1 @@
+"""Training and test error of models, from deterministic equivalents."""

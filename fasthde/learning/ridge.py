@@ -1,0 +1,317 @@
+"""Ridge regression: learning curves, the best ridge, and the scalings in use."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fasthde import _jit
+from fasthde import _validate as check
+from fasthde._kernels import optimum
+from fasthde._kernels import ridge as kernels
+from fasthde._results import RidgeResult, Status, ValidityWarning, freeze
+from fasthde.learning.problem import LinearProblem, Prepared
+from fasthde.spectrum import Spectrum
+
+Array = NDArray[np.float64]
+
+_N_HINT = "Pass the number of training samples."
+_LAM_HINT = "The ridge multiplies I in X'X/n + lam I; 0 is the ridgeless limit. See fh.convert_ridge for other scalings."
+
+
+def ridge(
+    problem: LinearProblem,
+    n: ArrayLike,
+    lam: ArrayLike,
+    *,
+    test_spectrum: ArrayLike | Spectrum | None = None,
+    compress: bool = True,
+    threads: int | None = None,
+) -> RidgeResult:
+    r"""Predict the errors of ridge regression, ``beta = (X'X/n + lam I)^-1 X'y/n``.
+
+    Parameters
+    ----------
+    problem : LinearProblem
+        The population, plain or elliptical.
+    n : array_like
+        Training samples, > 0 (need not be integers; inf gives the population limit). Broadcasts with lam.
+    lam : array_like
+        Ridge, >= 0. 0 is the exact ridgeless limit (minimum-norm interpolation when n is below the rank).
+    test_spectrum : array_like, shape (levels,), or Spectrum, optional
+        Covariate shift: eigenvalues of the test covariance on the eigenvectors of the training one, level by
+        level. ``test``, ``excess``, ``bias`` and ``variance`` are then those of the test distribution.
+    compress : bool, optional
+        Sum over Gauss nodes instead of all levels (same numbers to 1e-14; see `Spectrum.compress`).
+    threads : int, optional
+        None chooses; an int forces. Results do not depend on it.
+
+    Returns
+    -------
+    RidgeResult
+        Fields in the broadcast shape of n and lam.
+
+    Raises
+    ------
+    ValueError
+        For a scalar n <= 0 or lam < 0. A bad element of an array becomes NaN with status INVALID instead.
+
+    Warns
+    -----
+    ValidityWarning
+        When n or ``df1**2/df2`` is below 20 somewhere.
+
+    Notes
+    -----
+    kappa solves ``lam/kappa + df1(kappa)/n = 1``; with ``eta = df2/n``,
+
+    .. math:: \mathrm{test} = \frac{\kappa^2 \sum_i b_i t_i/(t_i+\kappa)^2 + \sigma^2}{1-\eta}, \qquad
+              \mathrm{train} = (\lambda/\kappa)^2\, \mathrm{test}
+
+    (Hastie, Montanari, Rosset & Tibshirani 2022; arXiv 2506.13139; the elliptical form El Karoui 2018).
+
+    Examples
+    --------
+    >>> import fasthde as fh
+    >>> problem = fh.LinearProblem(fh.Spectrum.isotropic(1000), signal=1.0, noise=0.1)
+    >>> r = fh.ridge(problem, n=[500, 2000], lam=[[0.0], [0.1]])
+    >>> r.test.round(4)
+    array([[0.7   , 0.2   ],
+           [0.6838, 0.1869]])
+    """
+    _check_problem(problem)
+    prepared = problem._prepare(bool(compress))
+    n_array = check.swept("n", n, zero=False, hint=_N_HINT)
+    lam_array = check.swept("lam", lam, zero=True, hint=_LAM_HINT)
+    shift = _shifts(problem, test_spectrum, compress)
+    results = [
+        _solve(prepared, j, n_array, lam_array, shift[j], check.threads(threads)) for j in range(len(prepared.targets))
+    ]
+    _warn_small(*results[0][1])
+    fields = results[0][0]
+    if problem.targets is not None:
+        every = [r[0] for r in results]
+        fields = {name: np.stack([np.broadcast_to(f[name], f["test"].shape) for f in every], axis=-1) for name in fields}
+    return _wrap(fields, problem.spectrum.values)
+
+
+def _check_problem(problem: Any) -> None:
+    if not isinstance(problem, LinearProblem):
+        raise TypeError(
+            f"problem must be a LinearProblem; got {type(problem).__name__}. "
+            "Build one with fh.LinearProblem(H, signal, noise) or fh.LinearProblem.from_data(X, y)."
+        )
+
+
+_NO_SHIFT = (False, np.ones(1), np.zeros(1), 0.0, np.ones(1), np.zeros(1))
+
+
+def _shifts(problem: LinearProblem, test_spectrum: Any, compress: bool) -> list[Any]:
+    """Covariate shift as two measures a target: b t' and k t'."""
+    count = problem.targets or 1
+    if test_spectrum is None:
+        return [_NO_SHIFT] * count
+    from fasthde import _measure
+
+    H = problem.spectrum
+    if isinstance(test_spectrum, Spectrum):
+        if not np.array_equal(test_spectrum.multiplicity, H.multiplicity):
+            raise ValueError("test_spectrum must have the multiplicities of the training spectrum, level by level.")
+        test_spectrum = test_spectrum.values
+    new = check.same_length("test_spectrum", check.real_array("test_spectrum", test_spectrum), "levels", H.values.size)
+    check.non_negative("test_spectrum", new, "It holds eigenvalues of a covariance.")
+    spread = _measure.measure(H.values, H.multiplicity * new, compress)
+    signal = problem.signal.reshape(H.values.size, -1)
+    dead = H.values == 0
+    return [
+        (True, *_measure.measure(H.values, signal[:, j] * new, compress), float((signal[:, j] * new)[dead].sum()), *spread)
+        for j in range(count)
+    ]
+
+
+def _solve(
+    prepared: Prepared, target: int, n: Array, lam: Array, shift: Any, threads: int | None
+) -> tuple[dict[str, Any], tuple[int, Array]]:
+    """Arrange the broadcast grid in rows (along which n varies) and columns (lam only), solve, put back."""
+    shape = np.broadcast_shapes(n.shape, lam.shape)
+    n_full = n.reshape((1,) * (len(shape) - n.ndim) + n.shape)
+    lam_full = lam.reshape((1,) * (len(shape) - lam.ndim) + lam.shape)
+    columns = [a for a in range(len(shape)) if n_full.shape[a] == 1]
+    rows = [a for a in range(len(shape)) if n_full.shape[a] != 1]
+    permutation = rows + columns
+    row_shape, column_shape = [shape[a] for a in rows], [shape[a] for a in columns]
+    n_rows = np.ascontiguousarray(n_full.transpose(permutation).reshape(-1))
+    lam_rows = lam_full.transpose(permutation)
+    if all(lam_full.shape[a] == 1 for a in rows):
+        lam_rows = lam_rows.reshape(1, -1)
+    else:
+        lam_rows = np.broadcast_to(lam_rows, row_shape + column_shape).reshape(n_rows.size, -1)
+    lam_rows = np.ascontiguousarray(lam_rows)
+    order = np.argsort(-lam_rows, axis=1, kind="stable").astype(np.int32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_lam = np.log(lam_rows)
+    grid = (n_rows.size, lam_rows.shape[1])
+    out = np.empty((len(kernels.FIELDS), *grid))
+    status, iterations = np.empty(grid, np.int8), np.empty(grid, np.int16)
+    doubt = np.zeros(n_rows.size, np.int64)
+    signal, norms = prepared.targets[target]
+    if out.size:
+        work = 3.0 * grid[0] * grid[1] * (prepared.levels.t.size + signal[0].size + 4 * norms[0].size)
+        _jit.map_rows(
+            kernels.ridge_rows, kernels.ridge_driver, n_rows.size, work, threads,
+            n_rows, lam_rows, log_lam, order, tuple(prepared.levels), prepared.scale, signal, norms, shift,
+            out, status, iterations, doubt,
+        )  # fmt: skip
+    inverse = np.argsort(permutation)
+
+    def back(a: NDArray[Any]) -> NDArray[Any]:
+        return a.reshape(row_shape + column_shape).transpose(inverse)
+
+    fields: dict[str, Any] = {name: back(out[i]) for i, name in enumerate(kernels.FIELDS)}
+    fields |= {"status": back(status), "iterations": back(iterations)}
+    fields |= {"n": np.broadcast_to(n, shape), "lam": np.broadcast_to(lam, shape)}
+    fields["noise"] = np.broadcast_to(np.float64(signal[2]), shape)
+    if (status == Status.INVALID).any():
+        fields["noise"] = np.where(np.isnan(fields["test"]), np.nan, fields["noise"])
+    return fields, (int(doubt.sum()), n_rows[doubt > 0])
+
+
+def _wrap(fields: dict[str, Any], levels: Array) -> RidgeResult:
+    if np.ndim(fields["test"]) == 0:
+        kinds = {"status": Status, "iterations": int}
+        fields = {name: kinds.get(name, float)(value) for name, value in fields.items()}
+    return RidgeResult(**{name: freeze(value) for name, value in fields.items()}, levels=levels)
+
+
+def _warn_small(count: int, n: Array) -> None:
+    if count:
+        shown = ", ".join(f"{v:g}" for v in np.unique(n)[:5])
+        warnings.warn(
+            f"{count} element(s) speak of a small system (n or df1**2/df2 below 20), among them n = {shown}: "
+            "the theory's error there is of order one over that number.",
+            ValidityWarning,
+            stacklevel=3,
+        )
+
+
+def optimal_ridge(problem: LinearProblem, n: ArrayLike, *, threads: int | None = None) -> RidgeResult:
+    """Find the ridge of least test error for each n.
+
+    Parameters
+    ----------
+    problem : LinearProblem
+        The population, plain or elliptical, with a single target.
+    n : array_like
+        Training samples, > 0.
+    threads : int, optional
+        None chooses; an int forces.
+
+    Returns
+    -------
+    RidgeResult
+        As from `ridge` at the optimum, which is ``lam``. ``status`` is BOUNDARY where the optimum lies at
+        ``lam = 0`` (no positive ridge helps; a negative one might) or at ``lam = inf`` (nothing to learn).
+
+    Raises
+    ------
+    ValueError
+        For a scalar n <= 0, or a problem with several targets.
+
+    Notes
+    -----
+    The global minimum of a grid over 22 decades is refined to a root of the analytic derivative of the test
+    error, so ``lam`` itself is accurate to rounding level, not only to its square root. When the signal is
+    spread in proportion to the multiplicities, ``lam = (p/n) noise/|beta|**2`` for any spectrum.
+
+    Examples
+    --------
+    >>> import fasthde as fh
+    >>> problem = fh.LinearProblem(fh.Spectrum.isotropic(1000), signal=1.0, noise=0.1)
+    >>> best = fh.optimal_ridge(problem, n=2000)
+    >>> round(best.lam, 12), round(best.excess, 7)
+    (0.05, 0.0844289)
+    """
+    _check_problem(problem)
+    if problem.targets is not None:
+        raise ValueError(f"problem must have one target; it has {problem.targets}. Build one LinearProblem for each.")
+    prepared = problem._prepare()
+    n_array = check.swept("n", n, zero=False, hint=_N_HINT)
+    signal, norms = prepared.targets[0]
+    rows = np.ascontiguousarray(n_array.reshape(-1))
+    best, boundary = np.empty(rows.size), np.zeros(rows.size, np.bool_)
+    if rows.size:
+        work = 600.0 * rows.size * (prepared.levels.t.size + signal[0].size + 4 * norms[0].size)
+        _jit.map_rows(
+            optimum.optimum_rows, optimum.optimum_driver, rows.size, work, check.threads(threads),
+            rows, tuple(prepared.levels), prepared.scale, signal, norms, best, boundary,
+        )  # fmt: skip
+    fields, small = _solve(prepared, 0, n_array, best.reshape(n_array.shape), _NO_SHIFT, check.threads(threads))
+    at_boundary = boundary.reshape(n_array.shape) & (fields["status"] == Status.CONVERGED)
+    fields["status"] = np.where(at_boundary, np.int8(Status.BOUNDARY), fields["status"])
+    _warn_small(*small)
+    return _wrap(fields, problem.spectrum.values)
+
+
+def convert_ridge(
+    value: ArrayLike, n: ArrayLike, src: str = "sklearn", dst: str = "fasthde", *, p: ArrayLike | None = None
+) -> Any:
+    """Convert a ridge between the scalings in use.
+
+    Parameters
+    ----------
+    value : array_like
+        Ridge in the scaling `src`, >= 0.
+    n : array_like
+        Number of training samples.
+    src, dst : str
+        One of
+
+        * ``"fasthde"``: ``X'X/n + lam I``, the loss ``|y - X b|^2/n + lam |b|^2``;
+        * ``"sklearn"``: ``X'X + alpha I``, the loss ``|y - X b|^2 + alpha |b|^2`` (also kernel ridge's K + alpha I);
+        * ``"half"``: the loss ``|y - X b|^2/(2 n) + lam |b|^2``, ``X'X/n + 2 lam I`` (weight decay beside a halved mean square);
+        * ``"dimension"``: ``X'X/p + lam I``, common where the data are normalised by the dimension (needs `p`).
+    p : array_like, optional
+        Dimension, for ``"dimension"``.
+
+    Returns
+    -------
+    float or ndarray
+        The same estimator's ridge in the scaling `dst`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown scaling, or ``"dimension"`` without p.
+
+    Examples
+    --------
+    >>> import fasthde as fh
+    >>> fh.convert_ridge(50.0, n=1000, src="sklearn")
+    0.05
+    """
+    lam = check.swept("value", value, zero=True, hint="A ridge is not negative.")
+    size = check.swept("n", n, zero=False, hint=_N_HINT)
+    factors = {"fasthde": np.float64(1.0), "sklearn": 1.0 / size, "half": np.float64(2.0)}
+    if p is not None:
+        factors["dimension"] = check.swept("p", p, zero=False, hint="Pass the number of features.") / size
+    for name, scaling in (("src", src), ("dst", dst)):
+        if scaling not in factors:
+            known = ", ".join(repr(s) for s in [*factors, *([] if p is not None else ["dimension"])])
+            need = " (needs p=)" if scaling == "dimension" else ""
+            raise ValueError(f"{name} must be one of {known}; got {scaling!r}{need}.")
+    converted = lam * factors[src] / factors[dst]
+    return float(converted) if np.ndim(converted) == 0 else converted
+
+
+def _warmup() -> None:
+    """Run each kernel once with the types that calls use."""
+    H = Spectrum.power_law(64, 1.0)
+    problem = LinearProblem(H, 1.0, 0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ValidityWarning)
+        for threads in (1, 2):
+            ridge(problem, [30.0, 60.0], [[1.0], [0.0]], threads=threads)
+            optimal_ridge(problem, [30.0, 60.0], threads=threads)
