@@ -89,7 +89,7 @@ def variance_sum(t, g, kappa):
 
 
 @kernel
-def norm_sums(tau, w, eps, eps1):
+def norm_sums(tau, w, total, eps, eps1):
     """Sums over the sample norms, eps1 = 1 - eps: a, U - [weight with u > 1/2], that weight, V, gamma, q.
 
     a = E[tau/(eps + tau eps1)], so that e = eps a; gamma = E[u**2]/U = dlog(kappa)/dlog(delta); q = V/U.
@@ -101,6 +101,7 @@ def norm_sums(tau, w, eps, eps1):
     a = 0.0
     tail = 0.0
     count = 0.0
+    high = 0
     v = 0.0
     w2 = 0.0
     for j in range(tau.size):
@@ -111,12 +112,15 @@ def norm_sums(tau, w, eps, eps1):
         if u > 0.5:
             tail -= w[j] * below
             count += w[j]
+            high += 1
         else:
             tail += w[j] * u
         v += w[j] * u * below
         w2 += w[j] * u * u
-    total = count + tail
-    return a, tail, count, v, w2 / total, v / total
+    if high == tau.size:
+        count = total  # exactly, whatever the weights' rounding
+    mean = count + tail
+    return a, tail, count, v, w2 / mean, v / mean
 
 
 @kernel
@@ -185,7 +189,7 @@ def solve(n, lam, x, levels, norms, split):
         if not ridgeless:
             eps = 1.0 / (1.0 + x)
             eps1 = x * eps
-            a, u_tail, u_count, v, gamma, q = norm_sums(tau, w, eps, eps1)
+            a, u_tail, u_count, v, gamma, q = norm_sums(tau, w, total, eps, eps1)
             kappa = lam * (1.0 + x)
             if a != 1.0:
                 kappa /= a
@@ -217,7 +221,7 @@ def solve(n, lam, x, levels, norms, split):
                 kappa = lam * (1.0 + x)
                 gamma, q = eps1, eps
             else:
-                a, u_tail, u_count, v, gamma, q = norm_sums(tau, w, eps, eps1)
+                a, u_tail, u_count, v, gamma, q = norm_sums(tau, w, total, eps, eps1)
                 kappa = lam * (1.0 + x) / a
         tail -= d * rise
         df2 -= 2.0 * (d - e1) * rise
@@ -236,7 +240,7 @@ def solve_saturated(n, rank, rank_low, norms):
     while True:
         eps = 1.0 / (1.0 + x)
         eps1 = x * eps
-        a, u_tail, u_count, v, gamma, q = norm_sums(tau, w, eps, eps1)
+        a, u_tail, u_count, v, gamma, q = norm_sums(tau, w, total, eps, eps1)
         g = ((n * u_count - rank) - rank_low) + n * u_tail
         step = -g / (n * v)
         iteration += 1
