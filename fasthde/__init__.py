@@ -20,6 +20,7 @@ _PUBLIC = {
     "Status": "fasthde._results",
     "ValidityWarning": "fasthde._results",
     "check": "fasthde._check",
+    "CheckResult": "fasthde._check",
     "data": "fasthde.data",
     "plot": "fasthde.plot",
     "warmup": "fasthde._jit",

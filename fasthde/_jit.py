@@ -110,9 +110,7 @@ def kernel(function: Callable[..., Any] | None = None, *, fastmath: frozenset[st
 
 def driver(function: Callable[..., Any]) -> Any:
     """Compile a thin Numba-parallel loop over a row kernel's blocks (see `map_rows`)."""
-    return _attach_cache(
-        numba.njit(nogil=True, fastmath=False, error_model="numpy", parallel=True)(function)
-    )
+    return _attach_cache(numba.njit(nogil=True, fastmath=False, error_model="numpy", parallel=True)(function))
 
 
 prange = numba.prange

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -107,7 +108,7 @@ def reduce(t: Array, w: Array, m: int) -> tuple[Array, Array, NDArray[np.int64]]
         # bins hold [2**(e-1), 2**(e+1)): after scaling [1/2, 2)
         gauss_x, gauss_w = _rules((scaled - 1.25) / 0.75, w[inside], ends, m)
     row = 0
-    for j, (a, b) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for j, (a, b) in enumerate(pairwise(bounds)):
         if big[j]:
             keep = gauss_w[row] > 0.0
             nodes.append(np.ldexp(1.25 + 0.75 * gauss_x[row, keep], int(exponent[j])))
@@ -158,4 +159,3 @@ def levels(t: Array, k: Array, compress: bool) -> tuple[Levels, tuple[float, flo
     edge = np.minimum.reduceat(nodes, bounds[:-1])
     node_t, node_k = pad(nodes, weights)
     return Levels(node_t, node_k, edge, high, low), (trace, float(high[-1]), float(low[-1]))
-

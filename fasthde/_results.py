@@ -226,8 +226,8 @@ class RidgeResult(Record):
         Examples
         --------
         >>> import fasthde as fh
-        >>> problem = fh.LinearProblem(fh.Spectrum([1.0, 0.0]), signal=1.0, noise=0.1)
-        >>> fh.ridge(problem, n=40.0, lam=0.0).learnability()
+        >>> problem = fh.LinearProblem(fh.Spectrum([1.0, 0.0], [50, 50]), signal=1.0, noise=0.1)
+        >>> fh.ridge(problem, n=100, lam=0.0).learnability()
         array([1., 0.])
         """
         t = self.levels
@@ -238,7 +238,9 @@ class RidgeResult(Record):
 
     def __repr__(self) -> str:
         shape = np.shape(self.test)
-        counts = {Status(s).name: int(c) for s, c in zip(*np.unique(self.status, return_counts=True), strict=True)}
+        counts = {
+            Status(s).name: int(c) for s, c in zip(*np.unique(self.status, return_counts=True), strict=True)
+        }
         status = ", ".join(name if len(counts) == 1 else f"{c} {name}" for name, c in counts.items())
         rows = [f"  {name:<18} {_span(getattr(self, name))}" for name in self._names()[:13]]
         return "\n".join([f"RidgeResult, shape {shape}, {status}", *rows])

@@ -25,7 +25,9 @@ def real_array(name: str, value: Any, *, ndim: int | None = None) -> Array:
         try:
             raw = raw.astype(np.float64)
         except (TypeError, ValueError):
-            raise TypeError(f"{name} must be numeric; got {_show(value)}. Convert or drop non-numeric entries.") from None
+            raise TypeError(
+                f"{name} must be numeric; got {_show(value)}. Convert or drop non-numeric entries."
+            ) from None
     if raw.dtype.kind not in "biuf":
         raise TypeError(
             f"{name} must hold real numbers; got dtype {raw.dtype}. Convert it with .astype(float) if that is meant."
@@ -67,7 +69,9 @@ def not_empty(name: str, array: Array) -> Array:
 def same_length(name: str, array: Array, other: str, size: int) -> Array:
     """Require ``array`` to be one-dimensional with ``size`` entries."""
     if array.shape != (size,):
-        raise ValueError(f"{name} must have one entry for each of the {size} {other}; got shape {array.shape}.")
+        raise ValueError(
+            f"{name} must have one entry for each of the {size} {other}; got shape {array.shape}."
+        )
     return array
 
 
@@ -78,7 +82,9 @@ def scalar(name: str, value: Any, *, positive: bool = False, hint: str = "") -> 
         raise ValueError(f"{name} must be a single number; got shape {array.shape}.")
     number = float(array)
     if not np.isfinite(number) or number < 0 or (positive and number == 0):
-        raise ValueError(f"{name} must be finite and {'> 0' if positive else '>= 0'}; got {number}. {hint}".strip())
+        raise ValueError(
+            f"{name} must be finite and {'> 0' if positive else '>= 0'}; got {number}. {hint}".strip()
+        )
     return number
 
 

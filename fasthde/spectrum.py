@@ -14,7 +14,9 @@ from fasthde._results import Record, freeze
 
 Array = NDArray[np.float64]
 
-_NEGATIVE = "A covariance has no negative eigenvalue; clip rounding errors to 0 yourself if that is what they are."
+_NEGATIVE = (
+    "A covariance has no negative eigenvalue; clip rounding errors to 0 yourself if that is what they are."
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, init=False, eq=False, repr=False)
@@ -42,14 +44,16 @@ class Spectrum(Record):
     >>> H.dimension, H.trace
     (100.0, 340.0)
     >>> round(H.effective_rank, 3)
-    49.829
+    49.828
     """
 
     values: Array
     multiplicity: Array
     is_measure: bool
 
-    def __init__(self, values: ArrayLike, multiplicity: ArrayLike | None = None, *, weights: ArrayLike | None = None):
+    def __init__(
+        self, values: ArrayLike, multiplicity: ArrayLike | None = None, *, weights: ArrayLike | None = None
+    ):
         t = np.atleast_1d(check.real_array("values", values))
         if t.ndim != 1:
             raise ValueError(
@@ -59,10 +63,14 @@ class Spectrum(Record):
         check.not_empty("values", t)
         check.non_negative("values", t, _NEGATIVE)
         if weights is not None and multiplicity is not None:
-            raise TypeError("give multiplicity or weights, not both: weights describe a measure without dimension.")
+            raise TypeError(
+                "give multiplicity or weights, not both: weights describe a measure without dimension."
+            )
         name = "multiplicity" if weights is None else "weights"
-        k = np.ones(t.size) if multiplicity is None and weights is None else check.real_array(
-            name, multiplicity if weights is None else weights
+        k = (
+            np.ones(t.size)
+            if multiplicity is None and weights is None
+            else check.real_array(name, multiplicity if weights is None else weights)
         )
         k = np.full(t.size, float(k)) if k.ndim == 0 else check.same_length(name, k, "values", t.size)
         check.non_negative(name, k, "Drop the level instead.")
@@ -150,13 +158,19 @@ class Spectrum(Record):
         >>> fh.Spectrum.from_covariance([[2.0, 1.0], [1.0, 2.0]]).values
         array([3., 1.])
         """
-        c = check.not_empty("covariance", check.finite("covariance", check.real_array("covariance", covariance, ndim=2)))
+        c = check.not_empty(
+            "covariance", check.finite("covariance", check.real_array("covariance", covariance, ndim=2))
+        )
         if c.shape[0] != c.shape[1]:
-            raise ValueError(f"covariance must be square; got shape {c.shape}. For data use Spectrum.from_samples.")
+            raise ValueError(
+                f"covariance must be square; got shape {c.shape}. For data use Spectrum.from_samples."
+            )
         size = float(np.abs(c).max())
         gap = float(np.abs(c - c.T).max())
         if gap > 1e-8 * size:
-            raise ValueError(f"covariance must be symmetric; entries differ by {gap:.3g}. Use (C + C.T)/2 if that is meant.")
+            raise ValueError(
+                f"covariance must be symmetric; entries differ by {gap:.3g}. Use (C + C.T)/2 if that is meant."
+            )
         values = np.linalg.eigvalsh((c + c.T) / 2)[::-1]
         return cls(_clip(values, "covariance"))
 
@@ -192,7 +206,11 @@ class Spectrum(Record):
 
     @classmethod
     def from_density(
-        cls, pdf: Callable[[Array], ArrayLike], support: Sequence[float] | Sequence[Sequence[float]], p: float, nodes: int = 256
+        cls,
+        pdf: Callable[[Array], ArrayLike],
+        support: Sequence[float] | Sequence[Sequence[float]],
+        p: float,
+        nodes: int = 256,
     ) -> Spectrum:
         """Quadrature nodes of a spectral density, with total multiplicity p.
 
@@ -227,7 +245,9 @@ class Spectrum(Record):
         half = (pairs[:, 1:] - pairs[:, :1]) / 2
         x = pairs[:, :1] + 2 * half * np.sin(angle / 2) ** 2
         density = np.broadcast_to(check.real_array("pdf(x)", pdf(x)), x.shape)
-        mass = check.non_negative("pdf(x)", density * half * np.sin(angle) * w, "A density is not negative.").ravel()
+        mass = check.non_negative(
+            "pdf(x)", density * half * np.sin(angle) * w, "A density is not negative."
+        ).ravel()
         if not mass.sum() > 0:
             raise ValueError("pdf must have positive mass on the support; it is 0 at every node.")
         return cls(x.ravel(), mass * (check.scalar("p", p, positive=True) / mass.sum()))
@@ -238,7 +258,9 @@ class Spectrum(Record):
     def dimension(self) -> float:
         """Sum of the multiplicities; TypeError for a measure."""
         if self.is_measure:
-            raise TypeError("this Spectrum is a measure (weights=) and has no dimension; build it with multiplicity=.")
+            raise TypeError(
+                "this Spectrum is a measure (weights=) and has no dimension; build it with multiplicity=."
+            )
         return float(self.multiplicity.sum())
 
     @property
@@ -276,7 +298,9 @@ class Spectrum(Record):
         """
         with np.errstate(divide="ignore", over="ignore"):
             used = self.multiplicity > 0
-            return float(np.dot(self.multiplicity[used], self.values[used] ** float(k)) / self.multiplicity.sum())
+            return float(
+                np.dot(self.multiplicity[used], self.values[used] ** float(k)) / self.multiplicity.sum()
+            )
 
     def compress(self, rtol: float = 1e-14) -> Spectrum:
         """Fewer levels with the same sums ``sum k f(t)`` for f = t/(t + kappa) and its kin, any kappa >= 0.
@@ -324,19 +348,24 @@ class Spectrum(Record):
         levels = f"{self.values.size} level{'s' * (self.values.size > 1)}"
         if self.is_measure:
             return f"Spectrum({levels}, measure, values {span})"
-        return f"Spectrum({levels}, dimension {self.dimension:.12g}, values {span}, effective rank {self.effective_rank:.6g})"
+        rank = f"effective rank {self.effective_rank:.6g}"
+        return f"Spectrum({levels}, dimension {self.dimension:.12g}, values {span}, {rank})"
 
 
-def _clip(values: Array, name: str) -> Array:
+def _clip(values: Any, name: str) -> Array:
     """Set eigenvalues below the rounding of their computation to zero; refuse truly negative ones."""
     floor = values.size * np.finfo(float).eps * max(float(values[0]), 0.0)
     if values[-1] < -max(floor, 1e-8 * abs(float(values[0]))):
-        raise ValueError(f"{name} must be positive semidefinite; smallest eigenvalue {values[-1]:.3g}. Check its sign.")
+        raise ValueError(
+            f"{name} must be positive semidefinite; smallest eigenvalue {values[-1]:.3g}. Check its sign."
+        )
     return np.where(values > floor, values, 0.0)
 
 
 def as_spectrum(name: str, value: Any) -> Spectrum:
     """Accept a Spectrum only, with a message that shows how to make one."""
     if not isinstance(value, Spectrum):
-        raise TypeError(f"{name} must be a Spectrum; got {type(value).__name__}. Wrap eigenvalues: fh.Spectrum(values).")
+        raise TypeError(
+            f"{name} must be a Spectrum; got {type(value).__name__}. Wrap eigenvalues: fh.Spectrum(values)."
+        )
     return value

@@ -1,7 +1,7 @@
 r"""The ridge of least test error, as a root of the analytic derivative.
 
-Equation: with ' = d/dlog(kappa) at fixed n (so dlog(delta) = -(D/(n V)) dlog(kappa)), E1 = sum k t kappa**2/(t+kappa)**3
-and E2 = sum k t**2 kappa/(t+kappa)**3::
+Equation: with ' = d/dlog(kappa) at fixed n (so dlog(delta) = -(D/(n V)) dlog(kappa)),
+E1 = sum k t kappa**2/(t + kappa)**3 and E2 = sum k t**2 kappa/(t + kappa)**3::
 
     df1' = -D,  df2' = -2 E2,  D' = E2 - E1,  B' = 2 sum c t kappa**2/(t+kappa)**3
     R = (B + S df2/n)/den,  den = (D + q df2)/df1,  q = V/U,  S = E[noise a**2/tau]/E[a]**2

@@ -300,7 +300,7 @@ def risk(point, n, signal, norms, shift, out, r, c):
 
 @kernel
 def unregularised_risk(kappa, n_is_inf, signal, levels, shift, out, r, c):
-    """n = inf or lambda = inf: no fluctuation, bias only, train = test."""
+    """N = inf or lambda = inf: no fluctuation, bias only, train = test."""
     signal_t, signal_c, mean_noise, _ = signal
     shifted, shift_c_t, shift_c, shift_c0, _, _ = shift
     t, k = levels[0], levels[1]
@@ -331,10 +331,23 @@ def unregularised_risk(kappa, n_is_inf, signal, levels, shift, out, r, c):
 
 @kernel
 def ridge_rows(
-    start, stop, n_rows, lam_rows, log_lam, order, levels, scale, signal, norms, shift, out, status, iterations, doubt
+    start,
+    stop,
+    n_rows,
+    lam_rows,
+    log_lam,
+    order,
+    levels,
+    scale,
+    signal,
+    norms,
+    shift,
+    out,
+    status,
+    iterations,
+    doubt,
 ):
     """Solve rows start..stop. `order` sorts each row's lambda descending; scale = (trace, rank, rank_low)."""
-    t, k, edge, above, above_low = levels
     trace, rank, rank_low = scale
     total = norms[3]
     shared = lam_rows.shape[0] == 1
@@ -372,13 +385,17 @@ def ridge_rows(
                     if gap < 0.0 and ahead > 4.0 * gap:
                         chord = (x1 - x0) / gap
                         x = x1 + ahead * (
-                            s1 + ahead * ((s1 - chord) / gap + (ahead + gap) * (s1 + s0 - 2.0 * chord) / (gap * gap))
+                            s1
+                            + ahead
+                            * ((s1 - chord) / gap + (ahead + gap) * (s1 + s0 - 2.0 * chord) / (gap * gap))
                         )
                     else:
                         x = x1 + s1 * ahead
                     if abs(x) < 600.0:
                         guess = np.exp(x)
-                point, delta, error, slope, used, split = solve(n, lam, min(guess, 1e290), levels, norms, split)
+                point, delta, error, slope, used, split = solve(
+                    n, lam, min(guess, 1e290), levels, norms, split
+                )
                 log0, x0, s0 = log1, x1, s1
                 log1, x1, s1 = log_now, np.log(delta), -slope
                 seen = min(seen + 1, 2)
@@ -402,7 +419,20 @@ def ridge_rows(
 
 @driver
 def ridge_driver(
-    bounds, n_rows, lam_rows, log_lam, order, levels, scale, signal, norms, shift, out, status, iterations, doubt
+    bounds,
+    n_rows,
+    lam_rows,
+    log_lam,
+    order,
+    levels,
+    scale,
+    signal,
+    norms,
+    shift,
+    out,
+    status,
+    iterations,
+    doubt,
 ):
     for i in prange(bounds.size - 1):
         ridge_rows(

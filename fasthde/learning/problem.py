@@ -80,7 +80,9 @@ class LinearProblem(Record):
         H = as_spectrum("spectrum", spectrum)
         dimension = H.dimension  # refuses measures
         if not (H.values[H.multiplicity > 0] > 0).any():
-            raise ValueError("spectrum must have a positive eigenvalue; all are 0. There is nothing to learn from.")
+            raise ValueError(
+                "spectrum must have a positive eigenvalue; all are 0. There is nothing to learn from."
+            )
         b = check.real_array("signal", signal)
         if b.ndim == 0:
             b = float(check.non_negative("signal", b, "It is a squared norm.")) * (H.multiplicity / dimension)
@@ -95,8 +97,14 @@ class LinearProblem(Record):
         if norms is not None:
             tau = check.not_empty("norms", check.real_array("norms", norms, ndim=1))
             check.non_negative("norms", tau, "They are squared sample norms relative to their mean.")
-            weights = np.ones(tau.size) if norm_weights is None else check.real_array("norm_weights", norm_weights)
-            check.non_negative("norm_weights", check.same_length("norm_weights", weights, "norms", tau.size), "Drop the node.")
+            weights = (
+                np.ones(tau.size) if norm_weights is None else check.real_array("norm_weights", norm_weights)
+            )
+            check.non_negative(
+                "norm_weights",
+                check.same_length("norm_weights", weights, "norms", tau.size),
+                "Drop the node.",
+            )
             if not weights.sum() > 0:
                 raise ValueError("norm_weights must not all be zero.")
             weights = weights / weights.sum()
@@ -201,21 +209,16 @@ class LinearProblem(Record):
         for j in range(signal.shape[1]):
             moment = np.bincount(which, weights=weights * noise[:, j])
             with np.errstate(invalid="ignore"):
-                profile = np.ascontiguousarray((moment / w)[use])
+                profile = (moment / w)[use]
             mean = float(np.dot(weights, noise[:, j]))
             dead = float(moment[~use].sum())
             measure = _measure.measure(t, signal[:, j] * t, compress)
             total = 1.0 if use.all() else float(w[use].sum())
-            tau_w = (np.ascontiguousarray(alive[use]), np.ascontiguousarray(w[use]))
-            if tau_w[0].size == 1 and total == 1.0:
-                tau_w = (np.ones(1), np.ones(1))
-            targets.append(((*measure, mean, dead), (*tau_w, profile, total)))
+            support, mass = alive[use], w[use]
+            if support.size == 1 and total == 1.0:
+                support, mass = np.ones(1), np.ones(1)
+            targets.append(((*measure, mean, dead), (support, mass, profile, total)))
         return Prepared(levels, scale, targets)
-
-    def __eq__(self, other: object) -> bool:
-        return Record.__eq__(self, other)
-
-    __hash__ = None  # type: ignore[assignment]
 
     @classmethod
     def _from_fields(cls, fields: dict[str, Any]) -> LinearProblem:
@@ -228,7 +231,7 @@ class LinearProblem(Record):
     @classmethod
     def _from_flat(cls, flat: dict[str, Any]) -> LinearProblem:
         head = "spectrum."
-        inner = {n[len(head):]: v for n, v in flat.items() if n.startswith(head)}
+        inner = {n[len(head) :]: v for n, v in flat.items() if n.startswith(head)}
         fields = {n: v for n, v in flat.items() if not n.startswith(head)}
         return cls._from_fields({**fields, "spectrum": Spectrum._from_flat(inner)})
 

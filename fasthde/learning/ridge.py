@@ -19,7 +19,9 @@ from fasthde.spectrum import Spectrum
 Array = NDArray[np.float64]
 
 _N_HINT = "Pass the number of training samples."
-_LAM_HINT = "The ridge multiplies I in X'X/n + lam I; 0 is the ridgeless limit. See fh.convert_ridge for other scalings."
+_LAM_HINT = (
+    "The ridge multiplies I in X'X/n + lam I; 0 is the ridgeless limit. Other scalings: fh.convert_ridge."
+)
 
 
 def ridge(
@@ -27,6 +29,7 @@ def ridge(
     n: ArrayLike,
     lam: ArrayLike,
     *,
+    intercept: bool = False,
     test_spectrum: ArrayLike | Spectrum | None = None,
     compress: bool = True,
     threads: int | None = None,
@@ -41,6 +44,9 @@ def ridge(
         Training samples, > 0 (need not be integers; inf gives the population limit). Broadcasts with lam.
     lam : array_like
         Ridge, >= 0. 0 is the exact ridgeless limit (minimum-norm interpolation when n is below the rank).
+    intercept : bool, optional
+        The fit centres X and y by its training means (scikit-learn's default). It costs one sample, and the
+        error of the means adds ``(1 + 1/n)`` to the test error.
     test_spectrum : array_like, shape (levels,), or Spectrum, optional
         Covariate shift: eigenvalues of the test covariance on the eigenvectors of the training one, level by
         level. ``test``, ``excess``, ``bias`` and ``variance`` are then those of the test distribution.
@@ -80,21 +86,29 @@ def ridge(
     >>> r = fh.ridge(problem, n=[500, 2000], lam=[[0.0], [0.1]])
     >>> r.test.round(4)
     array([[0.7   , 0.2   ],
-           [0.6838, 0.1869]])
+           [0.6783, 0.1914]])
     """
     _check_problem(problem)
     prepared = problem._prepare(bool(compress))
     n_array = check.swept("n", n, zero=False, hint=_N_HINT)
     lam_array = check.swept("lam", lam, zero=True, hint=_LAM_HINT)
     shift = _shifts(problem, test_spectrum, compress)
+    used_n, used_lam = _centred(n_array, lam_array) if intercept else (n_array, lam_array)
     results = [
-        _solve(prepared, j, n_array, lam_array, shift[j], check.threads(threads)) for j in range(len(prepared.targets))
+        _solve(prepared, j, used_n, used_lam, shift[j], check.threads(threads))
+        for j in range(len(prepared.targets))
     ]
+    if intercept:
+        for fields, _ in results:
+            _add_intercept(fields, n_array, lam_array)
     _warn_small(*results[0][1])
     fields = results[0][0]
     if problem.targets is not None:
         every = [r[0] for r in results]
-        fields = {name: np.stack([np.broadcast_to(f[name], f["test"].shape) for f in every], axis=-1) for name in fields}
+        fields = {
+            name: np.stack([np.broadcast_to(f[name], f["test"].shape) for f in every], axis=-1)
+            for name in fields
+        }
     return _wrap(fields, problem.spectrum.values)
 
 
@@ -104,6 +118,27 @@ def _check_problem(problem: Any) -> None:
             f"problem must be a LinearProblem; got {type(problem).__name__}. "
             "Build one with fh.LinearProblem(H, signal, noise) or fh.LinearProblem.from_data(X, y)."
         )
+
+
+def _centred(n: Array, lam: Array) -> tuple[Array, Array]:
+    """N samples about their mean are n - 1 samples, whose Gram matrix is divided by n."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return n - 1.0, np.where(np.isinf(n), lam, lam * n / (n - 1.0))
+
+
+def _add_intercept(fields: dict[str, Any], n: Array, lam: Array) -> None:
+    """Errors of the means: the training mean of the residuals misses by their variance over n."""
+    part = 1.0 / n
+    for name in ("in_sample_bias", "in_sample_variance", "train"):
+        fields[name] = fields[name] * (1.0 - part)
+    fields["in_sample_variance"] = fields["in_sample_variance"] + fields["noise"] * part
+    for name in ("bias", "variance"):
+        fields[name] = fields[name] * (1.0 + part)
+    fields["variance"] = fields["variance"] + fields["noise"] * part
+    fields["excess"] = fields["bias"] + fields["variance"]
+    fields["test"] = fields["excess"] + fields["noise"]
+    shape = np.shape(fields["test"])
+    fields["n"], fields["lam"] = np.broadcast_to(n, shape), np.broadcast_to(lam, shape)
 
 
 _NO_SHIFT = (False, np.ones(1), np.zeros(1), 0.0, np.ones(1), np.zeros(1))
@@ -119,15 +154,24 @@ def _shifts(problem: LinearProblem, test_spectrum: Any, compress: bool) -> list[
     H = problem.spectrum
     if isinstance(test_spectrum, Spectrum):
         if not np.array_equal(test_spectrum.multiplicity, H.multiplicity):
-            raise ValueError("test_spectrum must have the multiplicities of the training spectrum, level by level.")
+            raise ValueError(
+                "test_spectrum must have the multiplicities of the training spectrum, level by level."
+            )
         test_spectrum = test_spectrum.values
-    new = check.same_length("test_spectrum", check.real_array("test_spectrum", test_spectrum), "levels", H.values.size)
+    new = check.same_length(
+        "test_spectrum", check.real_array("test_spectrum", test_spectrum), "levels", H.values.size
+    )
     check.non_negative("test_spectrum", new, "It holds eigenvalues of a covariance.")
     spread = _measure.measure(H.values, H.multiplicity * new, compress)
     signal = problem.signal.reshape(H.values.size, -1)
     dead = H.values == 0
     return [
-        (True, *_measure.measure(H.values, signal[:, j] * new, compress), float((signal[:, j] * new)[dead].sum()), *spread)
+        (
+            True,
+            *_measure.measure(H.values, signal[:, j] * new, compress),
+            float((signal[:, j] * new)[dead].sum()),
+            *spread,
+        )
         for j in range(count)
     ]
 
@@ -236,7 +280,9 @@ def optimal_ridge(problem: LinearProblem, n: ArrayLike, *, threads: int | None =
     """
     _check_problem(problem)
     if problem.targets is not None:
-        raise ValueError(f"problem must have one target; it has {problem.targets}. Build one LinearProblem for each.")
+        raise ValueError(
+            f"problem must have one target; it has {problem.targets}. Build one LinearProblem for each."
+        )
     prepared = problem._prepare()
     n_array = check.swept("n", n, zero=False, hint=_N_HINT)
     signal, norms = prepared.targets[0]
@@ -248,7 +294,9 @@ def optimal_ridge(problem: LinearProblem, n: ArrayLike, *, threads: int | None =
             optimum.optimum_rows, optimum.optimum_driver, rows.size, work, check.threads(threads),
             rows, tuple(prepared.levels), prepared.scale, signal, norms, best, boundary,
         )  # fmt: skip
-    fields, small = _solve(prepared, 0, n_array, best.reshape(n_array.shape), _NO_SHIFT, check.threads(threads))
+    fields, small = _solve(
+        prepared, 0, n_array, best.reshape(n_array.shape), _NO_SHIFT, check.threads(threads)
+    )
     at_boundary = boundary.reshape(n_array.shape) & (fields["status"] == Status.CONVERGED)
     fields["status"] = np.where(at_boundary, np.int8(Status.BOUNDARY), fields["status"])
     _warn_small(*small)
@@ -271,7 +319,8 @@ def convert_ridge(
 
         * ``"fasthde"``: ``X'X/n + lam I``, the loss ``|y - X b|^2/n + lam |b|^2``;
         * ``"sklearn"``: ``X'X + alpha I``, the loss ``|y - X b|^2 + alpha |b|^2`` (also kernel ridge's K + alpha I);
-        * ``"half"``: the loss ``|y - X b|^2/(2 n) + lam |b|^2``, ``X'X/n + 2 lam I`` (weight decay beside a halved mean square);
+        * ``"half"``: the loss ``|y - X b|^2/(2 n) + lam |b|^2``, ``X'X/n + 2 lam I``
+          (weight decay beside a halved mean square);
         * ``"dimension"``: ``X'X/p + lam I``, common where the data are normalised by the dimension (needs `p`).
     p : array_like, optional
         Dimension, for ``"dimension"``.
@@ -294,7 +343,7 @@ def convert_ridge(
     """
     lam = check.swept("value", value, zero=True, hint="A ridge is not negative.")
     size = check.swept("n", n, zero=False, hint=_N_HINT)
-    factors = {"fasthde": np.float64(1.0), "sklearn": 1.0 / size, "half": np.float64(2.0)}
+    factors: dict[str, Any] = {"fasthde": 1.0, "sklearn": 1.0 / size, "half": 2.0}
     if p is not None:
         factors["dimension"] = check.swept("p", p, zero=False, hint="Pass the number of features.") / size
     for name, scaling in (("src", src), ("dst", dst)):

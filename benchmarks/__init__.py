@@ -1,0 +1,1 @@
+"""Benchmarks of fasthde, for airspeed velocity (asv). See README.md here."""

@@ -1,0 +1,87 @@
+"""Time of fasthde over the time of a fixed reference, taken in turns in one process: smaller is better.
+
+A busy or a slow machine changes both, so these are the figures to guard. fasthde computes all its fields on
+the L1 grid, the SciPy references kappa alone. The references run on a random subset of the grid, and their
+times are scaled to all of it (see `common`).
+"""
+
+import numpy as np
+
+from . import common
+
+
+def l1_calls(compress=True):
+    """fasthde on L1, the two references, and the factors that scale these to the whole grid."""
+    ridge = common.package().ridge
+    problem = common.problem(1000)
+    n, lam = common.grid(1000)
+    subset, chunks = common.brentq_subset(), common.find_root_subset()
+    calls = {
+        "fasthde": lambda: ridge(problem, n, lam, compress=compress),
+        "brentq": lambda: common.brentq_loop(1000, subset),
+        "find_root": lambda: common.find_root_chunks(1000, chunks),
+    }
+    # the clock compares equals only if all of them find the same roots
+    kappa = calls["fasthde"]().kappa.ravel()
+    np.testing.assert_allclose(calls["brentq"](), kappa[subset], rtol=1e-11)
+    np.testing.assert_allclose(calls["find_root"](), kappa.reshape(-1, common.CHUNK)[chunks], rtol=1e-11)
+    return calls, {"brentq": common.GRID / subset.size, "find_root": common.GRID / common.CHUNK / chunks.size}
+
+
+class L1:
+    """All fields of L1 against loops for kappa alone."""
+
+    params = [True, False]
+    param_names = ["compress"]
+    unit = "ratio"
+    timeout = 120
+
+    def setup(self, compress):
+        self.calls, self.scale = l1_calls(compress)
+
+    def ratio(self, reference):
+        times = common.interleaved({name: self.calls[name] for name in ("fasthde", reference)})
+        return times["fasthde"] / (times[reference] * self.scale[reference])
+
+    def track_over_brentq(self, compress):
+        """200 of the 10 000 points are timed for brentq."""
+        return self.ratio("brentq")
+
+    def track_over_find_root(self, compress):
+        """10 of the 50 chunks of 200 points are timed for find_root."""
+        return self.ratio("find_root")
+
+
+class L1Infinity:
+    """p = 10**6 against p = 1000, both compressed: near 1, whatever the number of levels."""
+
+    unit = "ratio"
+
+    def setup(self):
+        ridge = common.package().ridge
+        self.calls = {}
+        for p in (10**3, 10**6):
+            self.calls[p] = lambda args=(common.problem(p), *common.grid(p)): ridge(*args)
+            self.calls[p]()
+
+    def track_over_l1(self):
+        times = common.interleaved(self.calls, repeats=20)
+        return times[10**6] / times[10**3]
+
+
+class Elliptical:
+    """50 sample norms against equal ones, on L1."""
+
+    unit = "ratio"
+
+    def setup(self):
+        ridge = common.package().ridge
+        args = common.grid(1000)
+        plain, elliptical = common.problem(1000), common.problem(1000, norms=common.norms(50))
+        self.calls = {"plain": lambda: ridge(plain, *args), "elliptical": lambda: ridge(elliptical, *args)}
+        for call in self.calls.values():
+            call()
+
+    def track_over_plain(self):
+        times = common.interleaved(self.calls, repeats=10)
+        return times["elliptical"] / times["plain"]

@@ -1,0 +1,278 @@
+"""Real inputs: files, and the data sets that scikit-learn's wheel carries."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fasthde import _validate as check
+from fasthde._results import Record, freeze
+
+Array = NDArray[np.float64]
+
+BUNDLED = ("digits", "patches", "diabetes")
+SUFFIXES = (".npz", ".npy", ".csv", ".parquet")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Dataset(Record):
+    """Inputs and target of a supervised problem.
+
+    Attributes
+    ----------
+    name : str
+        Where it comes from.
+    X : ndarray, shape (n_samples, n_features)
+        Inputs.
+    y : ndarray, shape (n_samples,)
+        Target.
+    target : str
+        What y is.
+    """
+
+    name: str
+    X: Array
+    y: Array
+    target: str
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name}: {self.X.shape[0]} samples x {self.X.shape[1]} features, target {self.target})"
+
+
+def load(name: str | os.PathLike[str], target: str | int | None = None) -> Dataset:
+    """Load a bundled data set, or a file.
+
+    Parameters
+    ----------
+    name : str or path-like
+        ``"digits"`` (1797 x 64; target ``"parity"``, ``"at-least-5"``, or one digit against the rest),
+        ``"patches"`` (32 136 grey 16 x 16 patches of two photographs, stride 4, target the pixel right of the
+        middle row), ``"diabetes"`` (442 x 10) -- these need scikit-learn -- or a file: .npz, .npy, .csv, .parquet.
+    target : str or int, optional
+        Target column of a file by name or number (default: the last; in an npz the array ``y``), or target of
+        the digits.
+
+    Returns
+    -------
+    Dataset
+        Finite float64 arrays.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, ImportError
+        With the reason in one line.
+
+    Examples
+    --------
+    >>> import fasthde as fh
+    >>> fh.data.load("digits")
+    Dataset(digits: 1797 samples x 64 features, target parity)
+    """
+    text = os.fspath(name)
+    if text in BUNDLED:
+        return _bundled(text, target)
+    path = Path(text)
+    if not path.suffix and not path.exists():
+        raise ValueError(
+            f"data must be one of {', '.join(BUNDLED)} or a file ({', '.join(SUFFIXES)}); got {text!r}."
+        )
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"data file must end in {', '.join(SUFFIXES)}; got {text!r}. Convert it first.")
+    if not path.exists():
+        raise FileNotFoundError(f"data file {text!r} does not exist.")
+    if path.is_dir():
+        raise ValueError(f"data file {text!r} is a directory.")
+    reader = {".npz": _npz, ".npy": _npy, ".csv": _csv, ".parquet": _parquet}[path.suffix.lower()]
+    x, y, label = reader(path, target)
+    return _dataset(text, x, y, label)
+
+
+def _dataset(name: str, x: Any, y: Any, target: str) -> Dataset:
+    x = check.real_array("X", x, ndim=2)
+    y = check.real_array("y", y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise ValueError(f"y must hold one target; got shape {y.shape}. Name one column with --target.")
+    check.not_empty("X", x)
+    check.same_length("y", y, "samples (rows of X)", x.shape[0])
+    hint = "Remove or impute the rows with missing values first."
+    return Dataset(name, freeze(check.finite("X", x, hint)), freeze(check.finite("y", y, hint)), target)
+
+
+# ------------------------------------------------------------------------------------------------- bundled
+
+
+def _bundled(name: str, target: str | int | None) -> Dataset:
+    try:
+        from sklearn import datasets
+    except ImportError:
+        raise ImportError(
+            f"the data set {name!r} comes with scikit-learn, which is not installed: pip install 'fasthde[data]'."
+        ) from None
+    if name == "digits":
+        x, digit = datasets.load_digits(return_X_y=True)
+        label = "parity" if target is None else str(target)
+        if label == "parity":
+            y = digit % 2
+        elif label == "at-least-5":
+            y = digit >= 5
+        elif label in set("0123456789"):
+            y = digit == int(label)
+        else:
+            raise ValueError(f"target of digits must be parity, at-least-5 or a digit; got {label!r}.")
+        return _dataset(name, x, 2.0 * y - 1.0, label)
+    if target is not None:
+        raise ValueError(f"target can be chosen for files and digits; {name!r} has a fixed one.")
+    if name == "diabetes":
+        x, y = datasets.load_diabetes(return_X_y=True, scaled=False)
+        return _dataset(name, x, y, "disease progression")
+    return _dataset(name, *_patches(datasets), "next pixel")
+
+
+def _patches(datasets: Any, size: int = 16, stride: int = 4) -> tuple[Array, Array]:
+    """Grey patches of the photographs and the pixel to the right of each patch's middle row."""
+    try:
+        images = datasets.load_sample_images().images
+    except ImportError:
+        raise ImportError("the photographs need pillow: pip install 'fasthde[data]'.") from None
+    inputs, targets = [], []
+    for image in images:
+        grey = np.asarray(image, np.float64).mean(axis=2)
+        windows = np.lib.stride_tricks.sliding_window_view(grey, (size, size + 1))[::stride, ::stride]
+        inputs.append(windows[..., :size].reshape(-1, size * size))
+        targets.append(windows[..., size // 2, size].reshape(-1))
+    return np.concatenate(inputs), np.concatenate(targets)
+
+
+# --------------------------------------------------------------------------------------------------- files
+
+
+def _numpy_load(path: Path) -> Any:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if "allow_pickle" in reason or "pickled" in reason:
+            reason = "it is not a plain NumPy file, or holds pickled objects, which are never loaded"
+        raise ValueError(f"data file {str(path)!r} cannot be read as {path.suffix}: {reason}.") from None
+
+
+def _columns(table: Array, names: list[str] | None, target: str | int | None) -> tuple[Array, Array, str]:
+    """Split a table into inputs and the target column."""
+    if table.ndim != 2 or table.shape[1] < 2:
+        raise ValueError(
+            f"a data table needs samples in rows and at least two columns; got shape {table.shape}."
+        )
+    count = table.shape[1]
+    if target is None:
+        index = count - 1
+    elif names is not None and str(target) in names:
+        index = names.index(str(target))
+    else:
+        try:
+            index = int(target)
+        except ValueError:
+            known = (
+                "it has no header"
+                if names is None
+                else "columns: " + ", ".join(names[:12]) + (", ..." if count > 12 else "")
+            )
+            raise ValueError(f"target must name a column; got {target!r} ({known}).") from None
+        if not -count <= index < count:
+            raise ValueError(f"target must be a column number below {count}; got {index}.")
+        index %= count
+    return np.delete(table, index, axis=1), table[:, index], names[index] if names else f"column {index}"
+
+
+def _npz(path: Path, target: str | int | None) -> tuple[Any, Any, str]:
+    file = _numpy_load(path)
+    if not isinstance(file, np.lib.npyio.NpzFile):
+        raise ValueError(f"data file {str(path)!r} is not an npz archive; rename it to .npy.")
+    with file:
+        names = set(file.files)
+        key = "y" if target is None else str(target)
+        if "X" not in names or key not in names:
+            raise ValueError(
+                f"data file {str(path)!r} must hold arrays X and {key}; "
+                f"it holds {', '.join(sorted(names)) or 'nothing'}."
+            )
+        try:
+            return file["X"], file[key], key
+        except (ValueError, EOFError, OSError, zipfile.BadZipFile, KeyError) as error:
+            raise ValueError(
+                f"data file {str(path)!r} cannot be read: {' '.join(str(error).split())}."
+            ) from None
+
+
+def _npy(path: Path, target: str | int | None) -> tuple[Any, Any, str]:
+    table = _numpy_load(path)
+    if not isinstance(table, np.ndarray):
+        table.close()
+        raise ValueError(f"data file {str(path)!r} is an npz archive; rename it to .npz.")
+    return _columns(check.real_array("the table", table), None, target)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _csv(path: Path, target: str | int | None) -> tuple[Any, Any, str]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            first = stream.readline()
+            delimiter = max(",;\t", key=first.count)
+            row = next(csv.reader([first], delimiter=delimiter), [])
+            names = (
+                None if row and all(_is_number(v) or not v.strip() for v in row) else [v.strip() for v in row]
+            )
+            if names is None:
+                stream.seek(0)
+            with np.errstate(all="ignore"):
+                table = np.loadtxt(stream, delimiter=delimiter, ndmin=2, quotechar='"', encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"data file {str(path)!r} is not text in UTF-8, so it is no .csv.") from None
+    except ValueError as error:
+        raise ValueError(
+            f"data file {str(path)!r} must hold numbers only below its header: {' '.join(str(error).split())} "
+            "Encode or drop non-numeric columns and missing values first."
+        ) from None
+    except UserWarning:
+        table = np.empty((0, 0))
+    if table.size == 0:
+        raise ValueError(f"data file {str(path)!r} holds no rows.")
+    return _columns(table, names, target)
+
+
+def _parquet(path: Path, target: str | int | None) -> tuple[Any, Any, str]:
+    try:
+        import pandas as pd
+    except ImportError:
+        raise ImportError("parquet files need pandas and pyarrow: pip install 'fasthde[data]'.") from None
+    try:
+        frame = pd.read_parquet(path)
+    except ImportError:
+        raise ImportError("parquet files need pyarrow: pip install 'fasthde[data]'.") from None
+    except Exception as error:  # every engine has its own classes
+        raise ValueError(
+            f"data file {str(path)!r} cannot be read as .parquet: {' '.join(str(error).split())[:120]}."
+        ) from None
+    bad = [str(c) for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])]
+    if bad:
+        raise ValueError(
+            f"data file {str(path)!r} must hold numeric columns only; not numeric: {', '.join(bad[:6])}."
+        )
+    return _columns(
+        frame.to_numpy(dtype=np.float64, na_value=np.nan), [str(c) for c in frame.columns], target
+    )

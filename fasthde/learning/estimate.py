@@ -1,0 +1,140 @@
+"""From a real sample to the population of a LinearProblem."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fasthde import _measure
+from fasthde import _validate as check
+from fasthde._kernels import ridge as kernels
+from fasthde.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from fasthde.learning.problem import LinearProblem
+
+Array = NDArray[np.float64]
+
+#: Samples a feature above which plain norms and residuals are the better estimate on real data: leverages
+#: then differ from norms by a few per cent, while single samples that span a direction of their own (a pixel
+#: that is nearly always black) would turn h/(1 - h) into a norm of a thousand.
+MANY = 20
+
+#: Ridge of the leverages, relative to the mean eigenvalue.
+WEAK_RIDGE = 1e-3
+
+
+def estimate_problem(
+    X: ArrayLike, y: ArrayLike, *, center: bool, elliptical: bool, nodes: int
+) -> LinearProblem:
+    """See `LinearProblem.from_data`."""
+    from fasthde.learning.problem import LinearProblem
+
+    hint = "Remove or impute the rows with missing values first."
+    x = check.not_empty("X", check.finite("X", check.real_array("X", X, ndim=2), hint))
+    targets = check.finite("y", check.real_array("y", y), hint)
+    if targets.ndim not in (1, 2) or targets.shape[0] != x.shape[0]:
+        raise ValueError(
+            f"y must have one row for each of the {x.shape[0]} samples; got shape {targets.shape}."
+        )
+    single = targets.ndim == 1
+    targets = targets.reshape(x.shape[0], -1)
+    check.integer("nodes", nodes, 1)
+    if center:
+        x = x - x.mean(axis=0)
+        targets = targets - targets.mean(axis=0)
+    constant = (np.ptp(targets, axis=0) == 0) if center else (targets == 0).all(axis=0)
+    if constant.any():
+        raise ValueError("y must not be constant: there is nothing to predict.")
+
+    samples, features = x.shape
+    freedom = samples - int(center)
+    if freedom <= 0:
+        raise ValueError(f"X must have at least two samples; got {samples}.")
+    values, vectors = np.linalg.eigh(x.T @ x / freedom)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    rank = int((values > max(samples, features) * np.finfo(float).eps * max(values[0], 0.0)).sum())
+    if rank == 0:
+        raise ValueError("X must not be constant: every column has variance 0.")
+    if freedom <= rank:
+        raise ValueError(
+            f"X must have more samples than its rank{' + 1' if center else ''}; got {samples} samples of rank {rank}. "
+            "Least squares then fits without error, so neither the noise nor the spectrum can be read off the "
+            "sample. Reduce the features (principal components), or build Spectrum and LinearProblem from a model."
+        )
+    values = np.where(np.arange(features) < rank, values, 0.0)
+
+    # least squares in the eigenbasis: columns of u are orthonormal
+    t = values[:rank]
+    u = (x @ vectors[:, :rank]) / np.sqrt(freedom * t)
+    loads = u.T @ targets
+    power = loads**2 / freedom  # of each direction: t_j b_j, inflated by the variance of least squares
+    residual = targets - u @ loads
+    noise = (residual**2).sum(axis=0) / (freedom - rank)
+    excess = noise * (rank / (freedom - rank))
+    norms = weights = None
+    if elliptical and freedom >= MANY * rank:
+        norms, weights, noise = _profile(
+            (u**2).sum(axis=1), residual**2 * (samples / (freedom - rank)), nodes
+        )
+    elif elliptical:
+        norms, weights, noise, excess = _leverage_profile(u, t, loads, targets, power, freedom, nodes)
+    signal = np.zeros((features, targets.shape[1]))
+    signal[:rank] = _free_of_variance(t, power, excess / rank) / t[:, None]
+    return LinearProblem(
+        Spectrum(values),
+        signal[:, 0] if single else signal,
+        noise[..., 0] if single else noise,
+        norms=norms,
+        norm_weights=weights,
+    )
+
+
+def _profile(raw: Array, squares: Array, nodes: int) -> tuple[Array, Array, Array]:
+    """Quantile nodes of the norms (mean 1), their weights, and the mean square in each."""
+    groups = np.array_split(np.argsort(raw, kind="stable"), min(nodes, raw.size))
+    node = np.array([raw[g].mean() for g in groups])
+    weight = np.array([g.size for g in groups]) / raw.size
+    return node / np.dot(weight, node), weight, np.array([squares[g].mean(axis=0) for g in groups])
+
+
+def _leverage_profile(
+    u: Array, t: Array, loads: Array, targets: Array, power: Array, freedom: int, nodes: int
+) -> tuple[Array, Array, Array, Array]:
+    """Norms and noise from few samples a feature, and the excess error of least squares.
+
+    Sample norms relative to the sample's own covariance saturate; the leverages h of a weak ridge do not:
+    tau is proportional to h/(1 - h). The mean square of leave-one-out residuals r/(1 - h) at norm tau is
+    ``tau R + noise(tau)``, and the ridge's excess error R is linear in the noise: one division solves for it.
+    """
+    lam = WEAK_RIDGE * t.mean()
+    shrink = t / (t + lam)
+    leverage = (u**2) @ shrink
+    rest = 1.0 - leverage - 1.0 / u.shape[0]
+    alive = rest > 1e-9  # a sample that alone spans a direction tells nothing about its own noise
+    squares = ((targets - (u * shrink) @ loads)[alive] / rest[alive, None]) ** 2
+    node, weight, square = _profile(leverage[alive] / rest[alive], squares, nodes)
+
+    levels, scale = _measure.levels(t, np.ones(t.size), compress=False)
+    norms = (node, weight, np.zeros(node.size), 1.0)
+    point = kernels.solve(float(freedom), lam, scale[0] / (freedom * lam), tuple(levels), norms, 0)[0]
+    kappa, eps, eps1, df1, df2, d, q, _, a = point
+    gain = df1 / (d + q * df2)
+    bias = gain * ((kappa / (t + kappa)) ** 2 @ power)
+    share = gain * weight * node / (eps + node * eps1) ** 2 / a**2 * (df2 / freedom)
+    excess = (bias + share @ square) / (1.0 + share @ node)
+    noise = np.maximum(square - node[:, None] * excess, 0.0)
+    mean = weight @ noise
+    return node, weight, noise, mean * (t.size / (freedom - t.size))
+
+
+def _free_of_variance(values: Array, power: Array, variance: Any) -> Array:
+    """Remove the variance of the coefficients, a common factor for each factor 4 of the spectrum."""
+    group = np.unique(np.frexp(values)[1] >> 1, return_inverse=True)[1]
+    total = np.array([np.bincount(group, weights=p) for p in power.T]).T
+    noise = np.bincount(group)[:, None] * variance
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kept = np.where(total > 0, np.maximum(1.0 - noise / total, 0.0), 0.0)
+    return power * kept[group]
