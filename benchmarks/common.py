@@ -5,6 +5,8 @@ asv imports every module here only to list it, so nothing but NumPy is imported 
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import time
 import warnings
 from functools import lru_cache
@@ -121,6 +123,17 @@ def find_root_chunks(p, chunks):
 # -------------------------------------------------------------------------------------------------- clocks
 
 
+def settle_allocator():
+    """Put malloc in the state that favours the references: free one block of 16 MB.
+
+    glibc then keeps the temporaries of find_root (1.6 MB each) on its heap, where a fresh process maps new
+    pages for every one of them: find_root takes .39 s for L1 after this call and .85 s before it. Whether an
+    earlier line of a program happened to do the same must not decide a ratio.
+    """
+    block = np.ones(1 << 21)
+    del block
+
+
 def seconds(function):
     """Duration of one call."""
     start = time.perf_counter()
@@ -134,7 +147,7 @@ def least(function, repeats=20):
     return min(seconds(function) for _ in range(repeats))
 
 
-def interleaved(functions, repeats=7, calls=3):
+def interleaved(functions, repeats=7, budget=0.02):
     """Least duration of each of several functions, which take turns: a slow spell hits them all.
 
     Parameters
@@ -142,15 +155,15 @@ def interleaved(functions, repeats=7, calls=3):
     functions : dict of callables
     repeats : int
         Turns.
-    calls : int
-        Calls of each function in a turn: the first also refills the caches that the others emptied.
+    budget : float
+        Seconds for further calls of a function in its turn: the first one of a short function also refills
+        the caches that the others emptied.
     """
-    for function in functions.values():
-        function()
+    calls = {name: 1 + int(budget / max(seconds(function), 1e-4)) for name, function in functions.items()}
     times = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
-            times[name] += [seconds(function) for _ in range(calls)]
+            times[name] += [seconds(function) for _ in range(calls[name])]
     return {name: min(values) for name, values in times.items()}
 
 
@@ -158,7 +171,7 @@ def interleaved(functions, repeats=7, calls=3):
 
 
 def result_bytes(result):
-    """Memory behind the fields of a result: each underlying buffer once, broadcast views as what they view."""
+    """Memory behind the fields of a result: each buffer once, a broadcast view as what it views."""
     owners = {}
     for name in result._names():
         array = getattr(result, name)
@@ -185,10 +198,11 @@ def _resident():
 
 def memory_over_results(function):
     """Bytes at the peak of a call above those before it, less the bytes of its result; and the latter."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the preparation
-    except OSError:
-        pass  # then the figure is an upper bound
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # freed memory that glibc still holds would hide part of the result
+    # forget the peak of the preparation; where that is not possible the figure is an upper bound
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
     before = _resident()[0]
     result = function()
     return _resident()[1] - before - result_bytes(result), result_bytes(result)

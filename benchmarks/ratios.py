@@ -5,49 +5,51 @@ the L1 grid, the SciPy references kappa alone. The references run on a random su
 times are scaled to all of it (see `common`).
 """
 
+from functools import partial
+
 import numpy as np
 
 from . import common
 
 
-def l1_calls(compress=True):
+def l1_calls(**options):
     """fasthde on L1, the two references, and the factors that scale these to the whole grid."""
-    ridge = common.package().ridge
-    problem = common.problem(1000)
-    n, lam = common.grid(1000)
+    common.settle_allocator()
+    call = partial(common.package().ridge, common.problem(1000), *common.grid(1000), **options)
     subset, chunks = common.brentq_subset(), common.find_root_subset()
     calls = {
-        "fasthde": lambda: ridge(problem, n, lam, compress=compress),
-        "brentq": lambda: common.brentq_loop(1000, subset),
-        "find_root": lambda: common.find_root_chunks(1000, chunks),
+        "fasthde": call,
+        "brentq": partial(common.brentq_loop, 1000, subset),
+        "find_root": partial(common.find_root_chunks, 1000, chunks),
     }
-    # the clock compares equals only if all of them find the same roots
-    kappa = calls["fasthde"]().kappa.ravel()
+    # a comparison of times means something only if all find the same roots
+    kappa = call().kappa.ravel()
     np.testing.assert_allclose(calls["brentq"](), kappa[subset], rtol=1e-11)
     np.testing.assert_allclose(calls["find_root"](), kappa.reshape(-1, common.CHUNK)[chunks], rtol=1e-11)
     return calls, {"brentq": common.GRID / subset.size, "find_root": common.GRID / common.CHUNK / chunks.size}
 
 
 class L1:
-    """All fields of L1 against loops for kappa alone."""
+    """All fields of L1 against loops for kappa alone, on all threads and on one as the references are."""
 
-    params = [True, False]
-    param_names = ["compress"]
+    params = [[True, False], ["all", 1]]
+    param_names = ["compress", "threads"]
     unit = "ratio"
     timeout = 120
 
-    def setup(self, compress):
-        self.calls, self.scale = l1_calls(compress)
+    def setup(self, compress, threads):
+        options = {} if threads == "all" else {"threads": threads}
+        self.calls, self.scale = l1_calls(compress=compress, **options)
 
     def ratio(self, reference):
         times = common.interleaved({name: self.calls[name] for name in ("fasthde", reference)})
         return times["fasthde"] / (times[reference] * self.scale[reference])
 
-    def track_over_brentq(self, compress):
+    def track_over_brentq(self, compress, threads):
         """200 of the 10 000 points are timed for brentq."""
         return self.ratio("brentq")
 
-    def track_over_find_root(self, compress):
+    def track_over_find_root(self, compress, threads):
         """10 of the 50 chunks of 200 points are timed for find_root."""
         return self.ratio("find_root")
 
@@ -59,10 +61,9 @@ class L1Infinity:
 
     def setup(self):
         ridge = common.package().ridge
-        self.calls = {}
-        for p in (10**3, 10**6):
-            self.calls[p] = lambda args=(common.problem(p), *common.grid(p)): ridge(*args)
-            self.calls[p]()
+        self.calls = {p: partial(ridge, common.problem(p), *common.grid(p)) for p in (10**3, 10**6)}
+        for call in self.calls.values():
+            call()
 
     def track_over_l1(self):
         times = common.interleaved(self.calls, repeats=20)
@@ -77,8 +78,10 @@ class Elliptical:
     def setup(self):
         ridge = common.package().ridge
         args = common.grid(1000)
-        plain, elliptical = common.problem(1000), common.problem(1000, norms=common.norms(50))
-        self.calls = {"plain": lambda: ridge(plain, *args), "elliptical": lambda: ridge(elliptical, *args)}
+        self.calls = {
+            "plain": partial(ridge, common.problem(1000), *args),
+            "elliptical": partial(ridge, common.problem(1000, norms=common.norms(50)), *args),
+        }
         for call in self.calls.values():
             call()
 

@@ -92,3 +92,17 @@ html_sidebars = {
     "conventions": [],
     "changelog": [],
 }
+
+
+def _check_reference(app):
+    """Warn, so that the build fails, when a public name is missing from the reference."""
+    from sphinx.util import logging
+
+    listed = (Path(__file__).parent / "reference.md").read_text(encoding="utf-8")
+    words = {word for line in listed.splitlines() for word in [line.strip(), line.strip().split(".")[0]]}
+    for name in sorted(set(fasthde._PUBLIC) - words):
+        logging.getLogger(__name__).warning("fasthde.%s is missing from reference.md", name)
+
+
+def setup(app):
+    app.connect("builder-inited", _check_reference)

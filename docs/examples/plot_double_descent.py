@@ -66,7 +66,9 @@ sizes = np.round(
                  + [1.0, 1.03, 1.08, 1.15, 1.25, 1.37, 1.5, 1.65, 1.8, 1.96])
 ).astype(int)  # fmt: skip
 draws = 16
-runs = np.array([[simulate(n, rng) for _ in range(draws)] for n in sizes])  # (sizes, draws, train/test, ridges)
+runs = np.array(
+    [[simulate(n, rng) for _ in range(draws)] for n in sizes]
+)  # (sizes, draws, train/test, ridges)
 mean = runs.mean(axis=1)
 error = runs.std(axis=1, ddof=1) / np.sqrt(draws)
 
@@ -97,7 +99,9 @@ for ax, title, curve, row in [
     ax.spines[["top", "right"]].set_visible(False)
 
 axes[0].axhline(noise, color="0.35", lw=1.0, ls="--")
-axes[0].annotate(r"noise $\sigma^2$", (0.03, noise), (0, 4), textcoords="offset points", color="0.35", fontsize=9)
+axes[0].annotate(
+    r"noise $\sigma^2$", (0.03, noise), (0, 4), textcoords="offset points", color="0.35", fontsize=9
+)
 axes[1].annotate("$n = p$", (1.0, 0.94), (-5, 0), xycoords=("data", "axes fraction"),
                  textcoords="offset points", ha="right", color="0.35", fontsize=9)  # fmt: skip
 axes[0].set_ylabel("mean squared error")

@@ -214,10 +214,10 @@ class LinearProblem(Record):
             dead = float(moment[~use].sum())
             measure = _measure.measure(t, signal[:, j] * t, compress)
             total = 1.0 if use.all() else float(w[use].sum())
-            support, mass = alive[use], w[use]
-            if support.size == 1 and total == 1.0:
-                support, mass = np.ones(1), np.ones(1)
-            targets.append(((*measure, mean, dead), (support, mass, profile, total)))
+            nodes: Any = (alive[use], w[use])
+            if nodes[0].size == 1 and total == 1.0:
+                nodes = (np.ones(1), np.ones(1))
+            targets.append(((*measure, mean, dead), (*nodes, profile, total)))
         return Prepared(levels, scale, targets)
 
     @classmethod
