@@ -138,11 +138,8 @@ def check(
             f"n must hold whole numbers >= 1, since samples are drawn; got {sizes.tolist()[:6]}."
         )
     check_.integer("draws", draws, 2)
+    experiment = _synthetic(problem) if data is None else _real(*data, int(sizes.max()))
     theory = ridge(problem, sizes[:, None], ridges[None, :], intercept=data is not None)
-    if data is None:
-        experiment = _synthetic(problem)
-    else:
-        experiment = _real(*data, int(sizes.max()))
     seeds = np.random.SeedSequence(np.random.default_rng(rng).integers(2**63, size=4).tolist()).spawn(
         sizes.size * draws
     )

@@ -155,12 +155,17 @@ def _patches(datasets: Any, size: int = 16, stride: int = 4) -> tuple[Array, Arr
 # --------------------------------------------------------------------------------------------------- files
 
 
-def _numpy_load(path: Path) -> Any:
+def _read_numpy(path: Path, wanted: tuple[str, ...]) -> tuple[Any, list[str] | None]:
+    """The array of an npy file and None, or a dict of an npz file's wanted arrays and all its names."""
     try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        with path.open("rb") as stream:
+            content = np.load(stream, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                return content, None
+            return {name: content[name] for name in wanted if name in content.files}, content.files
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, KeyError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        if "allow_pickle" in reason or "pickled" in reason:
+        if "pickle" in reason:
             reason = "it is not a plain NumPy file, or holds pickled objects, which are never loaded"
         raise ValueError(f"data file {str(path)!r} cannot be read as {path.suffix}: {reason}.") from None
 
@@ -193,29 +198,19 @@ def _columns(table: Array, names: list[str] | None, target: str | int | None) ->
 
 
 def _npz(path: Path, target: str | int | None) -> tuple[Any, Any, str]:
-    file = _numpy_load(path)
-    if not isinstance(file, np.lib.npyio.NpzFile):
+    key = "y" if target is None else str(target)
+    arrays, names = _read_numpy(path, ("X", key))
+    if names is None:
         raise ValueError(f"data file {str(path)!r} is not an npz archive; rename it to .npy.")
-    with file:
-        names = set(file.files)
-        key = "y" if target is None else str(target)
-        if "X" not in names or key not in names:
-            raise ValueError(
-                f"data file {str(path)!r} must hold arrays X and {key}; "
-                f"it holds {', '.join(sorted(names)) or 'nothing'}."
-            )
-        try:
-            return file["X"], file[key], key
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile, KeyError) as error:
-            raise ValueError(
-                f"data file {str(path)!r} cannot be read: {' '.join(str(error).split())}."
-            ) from None
+    if "X" not in arrays or key not in arrays:
+        held = ", ".join(sorted(names)) or "nothing"
+        raise ValueError(f"data file {str(path)!r} must hold arrays X and {key}; it holds {held}.")
+    return arrays["X"], arrays[key], key
 
 
 def _npy(path: Path, target: str | int | None) -> tuple[Any, Any, str]:
-    table = _numpy_load(path)
-    if not isinstance(table, np.ndarray):
-        table.close()
+    table, names = _read_numpy(path, ())
+    if names is not None:
         raise ValueError(f"data file {str(path)!r} is an npz archive; rename it to .npz.")
     return _columns(check.real_array("the table", table), None, target)
 

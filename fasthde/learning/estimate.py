@@ -132,7 +132,7 @@ def _leverage_profile(
 
 def _free_of_variance(values: Array, power: Array, variance: Any) -> Array:
     """Remove the variance of the coefficients, a common factor for each factor 4 of the spectrum."""
-    group = np.unique(np.frexp(values)[1] >> 1, return_inverse=True)[1]
+    group = np.unique(np.frexp(values / values[0])[1] >> 1, return_inverse=True)[1]
     total = np.array([np.bincount(group, weights=p) for p in power.T]).T
     noise = np.bincount(group)[:, None] * variance
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -101,7 +101,8 @@ def ridge(
     if intercept:
         for fields, _ in results:
             _add_intercept(fields, n_array, lam_array)
-    _warn_small(*results[0][1])
+    small, where = results[0][1]
+    _warn_small(small, where + intercept)
     fields = results[0][0]
     if problem.targets is not None:
         every = [r[0] for r in results]
