@@ -68,7 +68,11 @@ def test_units(capsys, tmp_path):
     assert "as in the data" in raw
 
     def tests(text):
-        rows = [line.split() for line in text.splitlines() if line.strip()[:1].isdigit()]
+        rows = [
+            line.split()
+            for line in text.splitlines()
+            if line.startswith("   ") and line.strip()[:1].isdigit()
+        ]
         return np.array([float(row[4]) for row in rows])
 
     y = np.load(tmp_path / "d.npz")["y"]
