@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fasthde import _jit
 from fasthde import _validate as check
+from fasthde._grid import Grid
 from fasthde._kernels import optimum
 from fasthde._kernels import ridge as kernels
 from fasthde._results import RidgeResult, Status, ValidityWarning, freeze
@@ -106,10 +107,7 @@ def ridge(
     fields = results[0][0]
     if problem.targets is not None:
         every = [r[0] for r in results]
-        fields = {
-            name: np.stack([np.broadcast_to(f[name], f["test"].shape) for f in every], axis=-1)
-            for name in fields
-        }
+        fields = {name: np.stack([f[name] for f in every], axis=-1) for name in fields}
     return _wrap(fields, problem.spectrum.values)
 
 
@@ -129,7 +127,7 @@ def _centred(n: Array, lam: Array) -> tuple[Array, Array]:
 
 def _add_intercept(fields: dict[str, Any], n: Array, lam: Array) -> None:
     """Errors of the means: the training mean of the residuals misses by their variance over n."""
-    part = 1.0 / n
+    part = 1.0 / n if n.ndim else 1.0 / n.item()
     for name in ("in_sample_bias", "in_sample_variance", "train"):
         fields[name] = fields[name] * (1.0 - part)
     fields["in_sample_variance"] = fields["in_sample_variance"] + fields["noise"] * part
@@ -139,7 +137,8 @@ def _add_intercept(fields: dict[str, Any], n: Array, lam: Array) -> None:
     fields["excess"] = fields["bias"] + fields["variance"]
     fields["test"] = fields["excess"] + fields["noise"]
     shape = np.shape(fields["test"])
-    fields["n"], fields["lam"] = np.broadcast_to(n, shape), np.broadcast_to(lam, shape)
+    given = np.broadcast_to(n, shape), np.broadcast_to(lam, shape)
+    fields["n"], fields["lam"] = given if shape else (n.item(), lam.item())
 
 
 _NO_SHIFT = (False, np.ones(1), np.zeros(1), 0.0, np.ones(1), np.zeros(1))
@@ -180,54 +179,34 @@ def _shifts(problem: LinearProblem, test_spectrum: Any, compress: bool) -> list[
 def _solve(
     prepared: Prepared, target: int, n: Array, lam: Array, shift: Any, threads: int | None
 ) -> tuple[dict[str, Any], tuple[int, Array]]:
-    """Arrange the broadcast grid in rows (along which n varies) and columns (lam only), solve, put back."""
-    shape = np.broadcast_shapes(n.shape, lam.shape)
-    n_full = n.reshape((1,) * (len(shape) - n.ndim) + n.shape)
-    lam_full = lam.reshape((1,) * (len(shape) - lam.ndim) + lam.shape)
-    columns = [a for a in range(len(shape)) if n_full.shape[a] == 1]
-    rows = [a for a in range(len(shape)) if n_full.shape[a] != 1]
-    permutation = rows + columns
-    row_shape, column_shape = [shape[a] for a in rows], [shape[a] for a in columns]
-    n_rows = np.ascontiguousarray(n_full.transpose(permutation).reshape(-1))
-    lam_rows = lam_full.transpose(permutation)
-    if all(lam_full.shape[a] == 1 for a in rows):
-        lam_rows = lam_rows.reshape(1, -1)
-    else:
-        lam_rows = np.broadcast_to(lam_rows, row_shape + column_shape).reshape(n_rows.size, -1)
-    lam_rows = np.ascontiguousarray(lam_rows)
-    order = np.argsort(-lam_rows, axis=1, kind="stable").astype(np.int32)
+    """Solve a grid for one target: fields by name, and how many elements are small systems, at which n."""
+    grid = Grid(n, lam)
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_lam = np.log(lam_rows)
-    grid = (n_rows.size, lam_rows.shape[1])
-    out = np.empty((len(kernels.FIELDS), *grid))
-    status, iterations = np.empty(grid, np.int8), np.empty(grid, np.int16)
-    doubt = np.zeros(n_rows.size, np.int64)
+        log_lam = np.log(grid.lam)
+    out = np.empty((len(kernels.FIELDS), *grid.size))
+    status, iterations = np.empty(grid.size, np.int8), np.empty(grid.size, np.int16)
+    doubt = np.zeros(grid.n.size, np.int64)
     signal, norms = prepared.targets[target]
     if out.size:
-        work = 3.0 * grid[0] * grid[1] * (prepared.levels.t.size + signal[0].size + 4 * norms[0].size)
+        work = 3.0 * status.size * (prepared.levels.t.size + signal[0].size + 4 * norms[0].size)
         _jit.map_rows(
-            kernels.ridge_rows, kernels.ridge_driver, n_rows.size, work, threads,
-            n_rows, lam_rows, log_lam, order, tuple(prepared.levels), prepared.scale, signal, norms, shift,
+            kernels.ridge_rows, kernels.ridge_driver, grid.n.size, work, threads,
+            grid.n, grid.lam, log_lam, grid.order, tuple(prepared.levels), prepared.scale, signal, norms, shift,
             out, status, iterations, doubt,
         )  # fmt: skip
-    inverse = np.argsort(permutation)
-
-    def back(a: NDArray[Any]) -> NDArray[Any]:
-        return a.reshape(row_shape + column_shape).transpose(inverse)
-
-    fields: dict[str, Any] = {name: back(out[i]) for i, name in enumerate(kernels.FIELDS)}
-    fields |= {"status": back(status), "iterations": back(iterations)}
-    fields |= {"n": np.broadcast_to(n, shape), "lam": np.broadcast_to(lam, shape)}
-    fields["noise"] = np.broadcast_to(np.float64(signal[2]), shape)
-    if (status == Status.INVALID).any():
-        fields["noise"] = np.where(np.isnan(fields["test"]), np.nan, fields["noise"])
-    return fields, (int(doubt.sum()), n_rows[doubt > 0])
+    fields: dict[str, Any] = {name: grid.back(row) for name, row in zip(kernels.FIELDS, out, strict=True)}
+    fields |= {"status": grid.back(status), "iterations": grid.back(iterations)}
+    if grid.shape:
+        fields |= {"n": np.broadcast_to(n, grid.shape), "lam": np.broadcast_to(lam, grid.shape)}
+        fields["noise"] = np.broadcast_to(np.float64(signal[2]), grid.shape)
+        if (status == Status.INVALID).any():
+            fields["noise"] = np.where(np.isnan(fields["test"]), np.nan, fields["noise"])
+    else:
+        fields |= {"n": n.item(), "lam": lam.item(), "noise": signal[2], "status": Status(fields["status"])}
+    return fields, (int(doubt.sum()), grid.n[doubt > 0])
 
 
 def _wrap(fields: dict[str, Any], levels: Array) -> RidgeResult:
-    if np.ndim(fields["test"]) == 0:
-        kinds = {"status": Status, "iterations": int}
-        fields = {name: kinds.get(name, float)(value) for name, value in fields.items()}
     return RidgeResult(**{name: freeze(value) for name, value in fields.items()}, levels=levels)
 
 
@@ -298,8 +277,9 @@ def optimal_ridge(problem: LinearProblem, n: ArrayLike, *, threads: int | None =
     fields, small = _solve(
         prepared, 0, n_array, best.reshape(n_array.shape), _NO_SHIFT, check.threads(threads)
     )
-    at_boundary = boundary.reshape(n_array.shape) & (fields["status"] == Status.CONVERGED)
-    fields["status"] = np.where(at_boundary, np.int8(Status.BOUNDARY), fields["status"])
+    at_boundary = boundary.reshape(n_array.shape) & (np.asarray(fields["status"]) == Status.CONVERGED)
+    marked = np.where(at_boundary, np.int8(Status.BOUNDARY), fields["status"])
+    fields["status"] = marked if marked.ndim else Status(marked)
     _warn_small(*small)
     return _wrap(fields, problem.spectrum.values)
 
