@@ -61,7 +61,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "gallery/backreferences",
     "doc_module": ("fasthde",),
     "image_scrapers": ("matplotlib",),
-    "min_reported_time": 10**6,
+    "write_computation_times": False,
     "show_memory": False,
     "show_signature": False,
     "download_all_examples": False,

@@ -45,7 +45,9 @@ def optimal_ridge(*args: Any, **kwargs: Any) -> fh.RidgeResult:
         return fh.optimal_ridge(*args, **kwargs)
 
 
-def oracle(problem: fh.LinearProblem, n: float, lam: float, test_values: Any = None, digits: int = 25) -> dict:
+def oracle(
+    problem: fh.LinearProblem, n: float, lam: float, test_values: Any = None, digits: int = 25
+) -> dict:
     """The oracle at the problem's own (rescaled) numbers; levels of multiplicity 0 left out."""
     used = problem.spectrum.multiplicity > 0
     norms = {} if problem.norms is None else {"tau": problem.norms, "weights": problem.norm_weights}
@@ -68,7 +70,9 @@ def close(got: Any, want: Any, rtol: float) -> bool:
 
 def assert_matches(result: fh.RidgeResult, want: dict, rtol: float = 1e-13) -> None:
     """Every field of a scalar result against the oracle, and a status that says the same."""
-    wrong = {f: (getattr(result, f), float(want[f])) for f in RISKS if not close(getattr(result, f), want[f], rtol)}
+    wrong = {
+        f: (getattr(result, f), float(want[f])) for f in RISKS if not close(getattr(result, f), want[f], rtol)
+    }
     assert not wrong, f"got / want: {wrong}"
     expected = fh.Status.DIVERGES if want["test"] == oracles.mp.inf else fh.Status.CONVERGED
     assert result.status is expected
@@ -135,7 +139,9 @@ def sample_sizes(draw: Any, values: np.ndarray, counts: np.ndarray) -> float:
     rank = float(counts[values > 0].sum())
     plateau = float(draw(st.sampled_from(list(np.cumsum(counts[np.argsort(-values)])))))
     return draw(
-        st.sampled_from([rank, rank * (1 + 1e-4), rank * (1 - 1e-4), plateau, plateau * (1 + 1e-6), plateau * (1 - 1e-9)])
+        st.sampled_from(
+            [rank, rank * (1 + 1e-4), rank * (1 - 1e-4), plateau, plateau * (1 + 1e-6), plateau * (1 - 1e-9)]
+        )
         | powers(-3, 3).map(lambda x: rank * x)
     )
 

@@ -61,14 +61,13 @@ def simulate(n, rng):
 
 
 rng = np.random.default_rng(2024)
-sizes = np.round(
-    p * np.array([0.08, 0.17, 0.26, 0.35, 0.44, 0.53, 0.62, 0.71, 0.8, 0.87, 0.93, 0.97]
-                 + [1.0, 1.03, 1.08, 1.15, 1.25, 1.37, 1.5, 1.65, 1.8, 1.96])
-).astype(int)  # fmt: skip
+below = [0.08, 0.17, 0.26, 0.35, 0.44, 0.53, 0.62, 0.71, 0.8, 0.87, 0.93, 0.97]
+above = [1.0, 1.03, 1.08, 1.15, 1.25, 1.37, 1.5, 1.65, 1.8, 1.96]
+sizes = np.round(p * np.array([*below, *above])).astype(int)
 draws = 16
 runs = np.array(
     [[simulate(n, rng) for _ in range(draws)] for n in sizes]
-)  # (sizes, draws, train/test, ridges)
+)  # axes: size, draw, train/test, ridge
 mean = runs.mean(axis=1)
 error = runs.std(axis=1, ddof=1) / np.sqrt(draws)
 

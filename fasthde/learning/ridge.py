@@ -93,6 +93,8 @@ def ridge(
     prepared = problem._prepare(bool(compress))
     n_array = check.swept("n", n, zero=False, hint=_N_HINT)
     lam_array = check.swept("lam", lam, zero=True, hint=_LAM_HINT)
+    if intercept and n_array.ndim == 0 and n_array <= 1:
+        raise ValueError(f"n must be > 1 with intercept=True, which costs one sample; got {float(n_array)}.")
     shift = _shifts(problem, test_spectrum, compress)
     used_n, used_lam = _centred(n_array, lam_array) if intercept else (n_array, lam_array)
     results = [
@@ -279,7 +281,7 @@ def optimal_ridge(problem: LinearProblem, n: ArrayLike, *, threads: int | None =
     )
     at_boundary = boundary.reshape(n_array.shape) & (np.asarray(fields["status"]) == Status.CONVERGED)
     marked = np.where(at_boundary, np.int8(Status.BOUNDARY), fields["status"])
-    fields["status"] = marked if marked.ndim else Status(marked)
+    fields["status"] = marked if marked.ndim else Status(int(marked))
     _warn_small(*small)
     return _wrap(fields, problem.spectrum.values)
 
