@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -89,21 +89,29 @@ def _draws(text: str) -> int:
     return value
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="fasthde", description="High-dimensional equivalents from the command line."
-    )
+    parser = _Parser(prog="fasthde", description="High-dimensional equivalents from the command line.")
     parser.add_argument("--version", action="version", version=f"fasthde {fasthde.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     curve = commands.add_parser(
         "curve",
         help="predict the learning curve of ridge regression on a data set, and check it against real fits",
         description="Predict how the test error of ridge regression falls with the number of samples, and check it.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    curve.add_argument("--data", default="digits", metavar="digits|patches|diabetes|FILE", help="data set")
     curve.add_argument(
-        "--target", metavar="COL", help="target column of a file (default: last), or of digits"
+        "--data", default="digits", metavar="digits|patches|diabetes|FILE", help="data set (default: digits)"
+    )
+    curve.add_argument(
+        "--target",
+        metavar="COL",
+        help="target column of a file (default: last); of digits: parity (default), at-least-5, or a digit",
     )
     curve.add_argument(
         "--n",
@@ -111,15 +119,32 @@ def _parser() -> argparse.ArgumentParser:
         metavar="START:STOP:COUNT",
         help="sample sizes, geometric, ends included (default: from the data)",
     )
-    curve.add_argument("--lam", type=_ridges, default="1e-5,1e-3,1e-1", metavar="L1,L2,...", help="ridges")
     curve.add_argument(
-        "--check", type=_draws, default=10, metavar="DRAWS", help="draws of the experiment, 0 for none"
+        "--lam",
+        type=_ridges,
+        default="1e-5,1e-3,1e-1",
+        metavar="L1,L2,...",
+        help="ridges (default: 1e-5,1e-3,1e-1)",
     )
     curve.add_argument(
-        "--form", choices=("elliptical", "plain"), default="elliptical", help="model of the samples' norms"
+        "--check",
+        type=_draws,
+        default=10,
+        metavar="DRAWS",
+        help="draws of the experiment, 0 for none (default: 10)",
     )
-    curve.add_argument("--raw", action="store_true", help="keep the units of the data")
-    curve.add_argument("--seed", type=int, default=0, help="seed of the experiment")
+    curve.add_argument(
+        "--form",
+        choices=("elliptical", "plain"),
+        default="elliptical",
+        help="model of the samples' norms (default: elliptical)",
+    )
+    curve.add_argument(
+        "--raw",
+        action="store_true",
+        help="keep the units of the data instead of unit variances; --lam is then in these units",
+    )
+    curve.add_argument("--seed", type=int, default=0, help="seed of the experiment (default: 0)")
     curve.add_argument("--plot", metavar="FILE", help="picture to write (.png, .pdf, .svg)")
     curve.add_argument("--out", metavar="FILE", help="table to write (.csv)")
     curve.set_defaults(run=_curve)
