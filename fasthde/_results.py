@@ -17,12 +17,19 @@ from numpy.typing import NDArray
 class Status(IntEnum):
     """What an element of a result is worth.
 
-    CONVERGED : solved to rounding level.
-    NOT_CONVERGED : the last relative step exceeds 1e-12; see ``residual``.
-    INVALID : the element's arguments are outside the domain; its values are NaN.
-    DIVERGES : the quantity is infinite there (a ridgeless estimator at the interpolation threshold).
-    BOUNDARY : an optimum at the boundary of the search (``lam = 0``, where a negative ridge would be better
-        still or nothing is gained by one, or ``lam = inf``).
+    Attributes
+    ----------
+    CONVERGED
+        Solved to rounding level.
+    NOT_CONVERGED
+        The estimated relative error of the root, ``residual``, exceeds 1e-14.
+    INVALID
+        The element's arguments are outside the domain; its values are NaN.
+    DIVERGES
+        The quantity is infinite there (a ridgeless estimator at the interpolation threshold).
+    BOUNDARY
+        An optimum at the boundary of the search (``lam = 0``, where a negative ridge would be better still or
+        nothing is gained by one, or ``lam = inf``).
     """
 
     CONVERGED = 0
@@ -185,7 +192,7 @@ class RidgeResult(Record):
     n, lam : float or ndarray
         Sample size and ridge of each element.
     status, residual, iterations : int, float, int or ndarray
-        `Status` code, last relative Newton step, number of Newton steps.
+        `Status` code, estimated relative error of the root, number of evaluations of the spectral sums.
     levels : ndarray, shape (levels,)
         Eigenvalues of the population covariance, for `learnability`.
     """
@@ -220,7 +227,7 @@ class RidgeResult(Record):
 
         Returns
         -------
-        ndarray, shape (*shape of the result, levels)
+        ndarray, shape (..., levels)
             Between 0 and 1; 0 for a level with t = 0.
 
         Examples

@@ -199,8 +199,12 @@ def _curve(args: argparse.Namespace) -> None:
         print(
             f"units: X divided by {x_unit:.6g} (mean variance of a feature 1), y by {y_unit:.6g} (variance 1)"
         )
-    problem = fasthde.LinearProblem.from_data(x, y, elliptical=args.form == "elliptical")
+    with warnings.catch_warnings(record=True) as cautions:
+        warnings.simplefilter("always", fasthde.ValidityWarning)
+        problem = fasthde.LinearProblem.from_data(x, y, elliptical=args.form == "elliptical")
     print(_describe(problem))
+    for caution in cautions:
+        print(f"caution: {caution.message}")
 
     n = args.n if args.n is not None else _default_sizes(samples, features)
     usable = n < samples

@@ -305,8 +305,8 @@ class Spectrum(Record):
     def compress(self, rtol: float = 1e-14) -> Spectrum:
         """Fewer levels with the same sums ``sum k f(t)`` for f = t/(t + kappa) and its kin, any kappa >= 0.
 
-        Each octave of eigenvalues becomes the Gauss rule of its own measure (Golub & Welsch 1969), whose
-        error falls like ``(3 + sqrt(8))**(-2 m)`` with its m nodes.
+        Each factor 4 of the eigenvalues becomes the Gauss rule of its own measure (Golub & Welsch 1969), whose
+        error falls like ``3**(-2 m)`` with its m nodes.
 
         Parameters
         ----------

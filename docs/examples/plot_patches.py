@@ -5,7 +5,8 @@ Photograph patches: samples of unequal norm
 Ridge regression predicts a pixel of a photograph from the 16 x 16 patch beside it. Patches are far from
 Gaussian: some show sky, others edges, and their squared norms differ by orders of magnitude. **What the figure
 shows:** with the distribution of norms (the elliptical form), the equivalents follow the errors measured on real
-patches, where the form for samples of equal norm is wrong by more than a factor of two, in either direction.
+patches to about ten per cent, where the form for samples of equal norm is wrong by more than a factor of two, in
+either direction.
 """
 
 # %%

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from fasthde import _measure
 from fasthde import _validate as check
 from fasthde._kernels import ridge as kernels
+from fasthde._results import ValidityWarning
 from fasthde.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -17,12 +19,11 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-#: Samples a feature above which plain norms and residuals are the better estimate on real data: leverages
-#: then differ from norms by a few per cent, while single samples that span a direction of their own (a pixel
-#: that is nearly always black) would turn h/(1 - h) into a norm of a thousand.
-MANY = 20
+#: Below this many samples a feature the spread of the sample's spectrum costs 5 % of the test error and more.
+FEW = 10
 
-#: Ridge of the leverages, relative to the mean eigenvalue.
+#: Ridge of the leverages, relative to the mean eigenvalue. Without it a sample that alone spans a direction (a
+#: pixel that is nearly always black) would get a norm of a thousand.
 WEAK_RIDGE = 1e-3
 
 
@@ -66,23 +67,31 @@ def estimate_problem(
         )
     values = np.where(np.arange(features) < rank, values, 0.0)
 
+    if freedom < FEW * rank:
+        warnings.warn(
+            f"{samples} samples for {rank} features: the sample's spectrum is wider than the population's, and "
+            f"test errors come out low, of the order of {0.5 * rank / freedom:.0%}. More samples, or fewer features.",
+            ValidityWarning,
+            stacklevel=3,
+        )
+
     # least squares in the eigenbasis: columns of u are orthonormal
     t = values[:rank]
     u = (x @ vectors[:, :rank]) / np.sqrt(freedom * t)
     loads = u.T @ targets
     power = loads**2 / freedom  # of each direction: t_j b_j, inflated by the variance of least squares
     residual = targets - u @ loads
-    noise = (residual**2).sum(axis=0) / (freedom - rank)
-    excess = noise * (rank / (freedom - rank))
+    mean_square = (residual**2).mean(axis=0)
     norms = weights = None
-    if elliptical and freedom >= MANY * rank:
-        norms, weights, noise = _profile(
-            (u**2).sum(axis=1), residual**2 * (samples / (freedom - rank)), nodes
+    if elliptical:
+        norms, weights, noise, variance = _norms_and_noise(
+            u, t, loads, targets, power, mean_square, freedom, nodes
         )
-    elif elliptical:
-        norms, weights, noise, excess = _leverage_profile(u, t, loads, targets, power, freedom, nodes)
+    else:
+        noise = mean_square * (samples / (freedom - rank))
+        variance = noise / freedom
     signal = np.zeros((features, targets.shape[1]))
-    signal[:rank] = _free_of_variance(t, power, excess / rank) / t[:, None]
+    signal[:rank] = _free_of_variance(t, power, variance) / t[:, None]
     return LinearProblem(
         Spectrum(values),
         signal[:, 0] if single else signal,
@@ -100,14 +109,23 @@ def _profile(raw: Array, squares: Array, nodes: int) -> tuple[Array, Array, Arra
     return node / np.dot(weight, node), weight, np.array([squares[g].mean(axis=0) for g in groups])
 
 
-def _leverage_profile(
-    u: Array, t: Array, loads: Array, targets: Array, power: Array, freedom: int, nodes: int
+def _norms_and_noise(
+    u: Array,
+    t: Array,
+    loads: Array,
+    targets: Array,
+    power: Array,
+    mean_square: Array,
+    freedom: int,
+    nodes: int,
 ) -> tuple[Array, Array, Array, Array]:
-    """Norms and noise from few samples a feature, and the excess error of least squares.
+    """Norms and noise from few samples a feature, and the variance of least squares in each direction.
 
     Sample norms relative to the sample's own covariance saturate; the leverages h of a weak ridge do not:
     tau is proportional to h/(1 - h). The mean square of leave-one-out residuals r/(1 - h) at norm tau is
     ``tau R + noise(tau)``, and the ridge's excess error R is linear in the noise: one division solves for it.
+    That gives the profile; its level is set by the residuals of least squares, whose mean square
+    ``E[(tau R0 + noise)/(1 + tau delta)**2]`` does not depend on the spectrum.
     """
     lam = WEAK_RIDGE * t.mean()
     shrink = t / (t + lam)
@@ -120,14 +138,28 @@ def _leverage_profile(
     levels, scale = _measure.levels(t, np.ones(t.size), compress=False)
     norms = (node, weight, np.zeros(node.size), 1.0)
     point = kernels.solve(float(freedom), lam, scale[0] / (freedom * lam), tuple(levels), norms, 0)[0]
-    kappa, eps, eps1, df1, df2, d, q, _, a = point
-    gain = df1 / (d + q * df2)
-    bias = gain * ((kappa / (t + kappa)) ** 2 @ power)
-    share = gain * weight * node / (eps + node * eps1) ** 2 / a**2 * (df2 / freedom)
+    _, share = _excess_per_noise(point, node, weight, freedom)
+    kappa, _, _, df1, df2, d, q, _, _ = point
+    bias = df1 / (d + q * df2) * ((kappa / (t + kappa)) ** 2 @ power)
     excess = (bias + share @ square) / (1.0 + share @ node)
     noise = np.maximum(square - node[:, None] * excess, 0.0)
-    mean = weight @ noise
-    return node, weight, noise, mean * (t.size / (freedom - t.size))
+
+    point = kernels.solve_saturated(float(freedom), float(t.size), 0.0, norms)[0]
+    below, share = _excess_per_noise(point, node, weight, freedom)
+    predicted = (weight * below**2) @ (noise + node[:, None] * (share @ noise))
+    with np.errstate(invalid="ignore"):
+        noise = noise * np.where(predicted > 0, mean_square / predicted, 0.0)
+    load = weight * (1.0 - below)
+    return node, weight, noise, (load @ noise) / (load.sum() * freedom)
+
+
+def _excess_per_noise(
+    point: tuple[float, ...], node: Array, weight: Array, freedom: int
+) -> tuple[Array, Array]:
+    """1/(1 + tau delta) at each node, and the excess error that a unit of noise there adds."""
+    _, eps, eps1, df1, df2, d, q, _, a = point
+    den = eps + node * eps1
+    return eps / den, weight * node / den**2 / a**2 * (df2 / freedom) * df1 / (d + q * df2)
 
 
 def _free_of_variance(values: Array, power: Array, variance: Any) -> Array:

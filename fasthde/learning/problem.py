@@ -25,7 +25,7 @@ class Prepared(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True, init=False, eq=False, repr=False)
 class LinearProblem(Record):
-    r"""Linear regression on a random design: y = x . beta + noise.
+    r"""Linear regression on a random design: y = x'beta + noise.
 
     Plain: x = C^{1/2} z. Elliptical (``norms`` given): x = sqrt(tau) C^{1/2} z with E tau = 1, and a noise
     variance that may depend on tau.
@@ -155,6 +155,11 @@ class LinearProblem(Record):
         LinearProblem
             In the units of X and y.
 
+        Warns
+        -----
+        ValidityWarning
+            With fewer than ten samples a feature.
+
         Raises
         ------
         ValueError
@@ -162,10 +167,11 @@ class LinearProblem(Record):
 
         Notes
         -----
-        Norms from the leverages h, tau proportional to h/(1 - h), and noise from the leave-one-out residuals
-        r/(1 - h), whose mean square at given tau is ``tau R + noise(tau)`` with R the excess error of least
-        squares, itself linear in the noise (El Karoui 2018). Coefficients are freed of their variance,
-        octave by octave of the spectrum.
+        Norms from the leverages h of a weak ridge, tau proportional to h/(1 - h); the noise profile from the
+        leave-one-out residuals r/(1 - h), whose mean square at given tau is ``tau R + noise(tau)`` with R the
+        excess error, itself linear in the noise (El Karoui 2018); its level from the residuals of least
+        squares. Coefficients are freed of their variance, in groups of a factor 4 of the spectrum. The spectrum is
+        the sample's own, which is spread: below ten samples a feature a warning says so.
 
         Examples
         --------

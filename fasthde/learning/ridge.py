@@ -97,13 +97,14 @@ def ridge(
         raise ValueError(f"n must be > 1 with intercept=True, which costs one sample; got {float(n_array)}.")
     shift = _shifts(problem, test_spectrum, compress)
     used_n, used_lam = _centred(n_array, lam_array) if intercept else (n_array, lam_array)
-    results = [
-        _solve(prepared, j, used_n, used_lam, shift[j], check.threads(threads))
-        for j in range(len(prepared.targets))
-    ]
+    threads = check.threads(threads)
+    results = [_solve(prepared, j, used_n, used_lam, shift[j], threads) for j in range(len(prepared.targets))]
     if intercept:
-        for fields, _ in results:
-            _add_intercept(fields, n_array, lam_array)
+        for j, (fields, _) in enumerate(results):
+            own = fields
+            if test_spectrum is not None:  # the training means have the training covariance
+                own = _solve(prepared, j, used_n, used_lam, _NO_SHIFT, threads)[0]
+            _add_intercept(fields, own["bias"] / n_array, own["variance"] / n_array, n_array, lam_array)
     small, where = results[0][1]
     _warn_small(small, where + intercept)
     fields = results[0][0]
@@ -122,25 +123,26 @@ def _check_problem(problem: Any) -> None:
 
 
 def _centred(n: Array, lam: Array) -> tuple[Array, Array]:
-    """N samples about their mean are n - 1 samples, whose Gram matrix is divided by n."""
+    """Samples about their mean: n - 1 of them, in a Gram matrix divided by n."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return n - 1.0, np.where(np.isinf(n), lam, lam * n / (n - 1.0))
 
 
-def _add_intercept(fields: dict[str, Any], n: Array, lam: Array) -> None:
-    """Errors of the means: the training mean of the residuals misses by their variance over n."""
-    part = 1.0 / n if n.ndim else 1.0 / n.item()
+def _add_intercept(fields: dict[str, Any], bias: Any, variance: Any, n: Array, lam: Array) -> None:
+    """Errors of the means: bias and variance over n of the prediction there, and the noise over n."""
+    part = 1.0 / n
     for name in ("in_sample_bias", "in_sample_variance", "train"):
         fields[name] = fields[name] * (1.0 - part)
     fields["in_sample_variance"] = fields["in_sample_variance"] + fields["noise"] * part
-    for name in ("bias", "variance"):
-        fields[name] = fields[name] * (1.0 + part)
-    fields["variance"] = fields["variance"] + fields["noise"] * part
+    fields["bias"] = fields["bias"] + bias
+    fields["variance"] = fields["variance"] + variance + fields["noise"] * part
     fields["excess"] = fields["bias"] + fields["variance"]
     fields["test"] = fields["excess"] + fields["noise"]
     shape = np.shape(fields["test"])
-    given = np.broadcast_to(n, shape), np.broadcast_to(lam, shape)
-    fields["n"], fields["lam"] = given if shape else (n.item(), lam.item())
+    fields["n"], fields["lam"] = np.broadcast_to(n, shape), np.broadcast_to(lam, shape)
+    if not shape:
+        kinds: dict[str, Any] = {"status": Status, "iterations": int}
+        fields.update({name: kinds.get(name, float)(value) for name, value in fields.items()})
 
 
 _NO_SHIFT = (False, np.ones(1), np.zeros(1), 0.0, np.ones(1), np.zeros(1))
@@ -248,7 +250,7 @@ def optimal_ridge(problem: LinearProblem, n: ArrayLike, *, threads: int | None =
 
     Notes
     -----
-    The global minimum of a grid over 22 decades is refined to a root of the analytic derivative of the test
+    The global minimum of a grid over 32 decades is refined to a root of the analytic derivative of the test
     error, so ``lam`` itself is accurate to rounding level, not only to its square root. When the signal is
     spread in proportion to the multiplicities, ``lam = (p/n) noise/|beta|**2`` for any spectrum.
 
