@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,13 @@ class Grid:
             self.n, self.lam, self.order = n.reshape(1), lam.reshape(1, 1), np.zeros((1, 1), np.int32)
             self._inverse: list[int] | None = None
             return
-        self.shape = np.broadcast_shapes(n.shape, lam.shape)
+        try:
+            self.shape = np.broadcast_shapes(n.shape, lam.shape)
+        except ValueError:
+            raise ValueError(
+                f"n and lam must broadcast together; got shapes {n.shape} and {lam.shape}. "
+                "For every pair of them pass n[:, None] and lam."
+            ) from None
         axes = len(self.shape)
         n = n.reshape((1,) * (axes - n.ndim) + n.shape)
         lam = lam.reshape((1,) * (axes - lam.ndim) + lam.shape)
@@ -43,9 +50,9 @@ class Grid:
         self.n = np.ascontiguousarray(n.transpose(moved).reshape(-1))
         lam = lam.transpose(moved)
         if all(size == 1 for size in lam.shape[: len(rows)]):
-            lam = lam.reshape(1, -1)
+            lam = lam.reshape(1, lam.size)
         else:
-            lam = np.broadcast_to(lam, self._moved).reshape(self.n.size, -1)
+            lam = np.broadcast_to(lam, self._moved).reshape(self.n.size, math.prod(self._moved[len(rows) :]))
         self.lam = np.ascontiguousarray(lam)
         self.order = np.argsort(-self.lam, axis=1, kind="stable").astype(np.int32)
 

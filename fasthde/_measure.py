@@ -20,7 +20,7 @@ SOLVER_ORDER = 16
 _FINE = 4096
 
 #: Sums run over multiples of the vector length times the unrolling, so that no scalar remainder is left.
-_LANES = 32
+_LANES = 16
 
 
 class Levels(NamedTuple):

@@ -148,7 +148,10 @@ class Record:
 
     @classmethod
     def _from_flat(cls, flat: dict[str, Any]) -> Self:
-        return cls._from_fields({n: v[()] if np.ndim(v) == 0 else v for n, v in flat.items()})
+        plain = {n: v.item() if np.ndim(v) == 0 else v for n, v in flat.items()}
+        if isinstance(plain.get("status"), int):
+            plain["status"] = Status(plain["status"])
+        return cls._from_fields(plain)
 
 
 def _restore(cls: type[Record], fields: dict[str, Any]) -> Record:

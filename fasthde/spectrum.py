@@ -131,7 +131,8 @@ class Spectrum(Record):
         array([1.        , 0.43527528])
         """
         index = np.arange(1, check.integer("p", p, 1) + 1, dtype=np.float64)
-        return cls(check.scalar("scale", scale, positive=True) * index ** -float(exponent))
+        decay = check.finite("exponent", check.real_array("exponent", exponent, ndim=0))
+        return cls(check.scalar("scale", scale, positive=True) * index**-decay)
 
     @classmethod
     def from_covariance(cls, covariance: ArrayLike) -> Spectrum:
@@ -244,7 +245,11 @@ class Spectrum(Record):
         angle = (u + 1.0) * (np.pi / 2)
         half = (pairs[:, 1:] - pairs[:, :1]) / 2
         x = pairs[:, :1] + 2 * half * np.sin(angle / 2) ** 2
-        density = np.broadcast_to(check.real_array("pdf(x)", pdf(x)), x.shape)
+        density = check.real_array("pdf(x)", pdf(x))
+        if density.shape not in ((), x.shape):
+            raise ValueError(
+                f"pdf must be vectorised: pdf(x) of shape {x.shape} came out as {density.shape}."
+            )
         mass = check.non_negative(
             "pdf(x)", density * half * np.sin(angle) * w, "A density is not negative."
         ).ravel()
@@ -271,11 +276,11 @@ class Spectrum(Record):
     @property
     def effective_rank(self) -> float:
         """``(tr C)**2/tr C**2``: the number of directions that carry the variance; TypeError for a measure."""
+        self.dimension  # noqa: B018  (refuses measures)
         top = float(self.values.max())
         if top == 0.0:
             return 0.0
         t = self.values / top  # no overflow
-        self.dimension  # noqa: B018  (refuses measures)
         return float(np.dot(self.multiplicity, t) ** 2 / np.dot(self.multiplicity, t * t))
 
     def moment(self, k: float) -> float:

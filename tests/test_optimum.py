@@ -50,7 +50,10 @@ def test_weak_and_strong_signals(power):
 def test_optimum_far_below_kappa(noise):
     """n < p/10: kappa stays near 9 while the optimal ridge is small."""
     problem = fh.LinearProblem(fh.Spectrum.isotropic(1000), 1.0, noise)
-    assert fh.optimal_ridge(problem, 100.0).lam == pytest.approx(10 * noise, rel=1e-10, abs=0)
+    best = fh.optimal_ridge(problem, 100.0)
+    # lambda is read off kappa, which it hardly moves: 1e-12 (1 + kappa/lambda), as documented
+    assert best.lam == pytest.approx(10 * noise, rel=1e-12 * (1 + best.kappa / best.lam), abs=0)
+    assert best.excess == pytest.approx(fh.ridge(problem, 100.0, 10 * noise).excess, rel=1e-14)
 
 
 @pytest.mark.parametrize(("n", "lam", "excess"), [(2000, 0.05, "0.0844289"), (500, 0.2, "0.5741657")])

@@ -1,13 +1,15 @@
 r"""The ridge of least test error, as a root of the analytic derivative.
 
 Equation: with ' = d/dlog(kappa) at fixed n (so dlog(delta) = -(D/(n V)) dlog(kappa)),
-E1 = sum k t kappa**2/(t + kappa)**3 and E2 = sum k t**2 kappa/(t + kappa)**3::
+E2 = sum k t**2 kappa/(t + kappa)**3 and B3 = sum c t kappa**2/(t + kappa)**3::
 
-    df1' = -D,  df2' = -2 E2,  D' = E2 - E1,  B' = 2 sum c t kappa**2/(t+kappa)**3
-    R = (B + S df2/n)/den,  den = (D + q df2)/df1,  q = V/U,  S = E[noise a**2/tau]/E[a]**2
+    R = (B + S df2/n)/(1 - f),   f = gamma df2/df1,   S = E[noise a**2/tau]/E[a]**2,   gamma = E[u**2]/U
+    (1 - f)**2 R' = (2 B3 + (S' df2 - 2 S E2)/n)(1 - f) + (B + S df2/n) f'
+    f'/f = gamma'/gamma - 2 E2/df2 + D/df1
 
-Why this form: a minimum found from values alone is good to the square root of the rounding error; the
-derivative gives lambda itself to 1e-13 and its sign tells a boundary optimum from a flat interior one.
+Why this form: a minimum found from values alone is good to the square root of the rounding error. f' by its
+logarithm keeps its digits where f is small (a ridge far above the spectrum), and the sign of R' tells a
+boundary optimum from a flat interior one.
 """
 
 import numpy as np
@@ -19,7 +21,7 @@ DECADES = 16  # of lambda on either side of trace/n
 STEPS = 4  # grid points a decade
 
 
-@kernel(fastmath=SUM_MATH)
+@kernel(fastmath=SUM_MATH, inline=True)
 def _cubic_sums(t, k, c_t, c, kappa):
     """E2 and sum c t kappa**2/(t + kappa)**3."""
     e2 = 0.0
@@ -36,15 +38,17 @@ def _cubic_sums(t, k, c_t, c, kappa):
     return e2, b3
 
 
-@kernel
+@kernel(inline=True)
 def _norm_slopes(tau, w, noise, eps, eps1):
-    """V-dot/V for dV/dlog(delta), and dlog(S)/dlog(delta)."""
+    """dlog(gamma)/dlog(delta)/V and dlog(S)/dlog(delta)/V, V = E u(1 - u)."""
     a = 0.0
     a_below = 0.0
     s = 0.0
     s_below = 0.0
+    u1 = 0.0
+    u2 = 0.0
+    u2_below = 0.0
     v = 0.0
-    v_dot = 0.0
     for j in range(tau.size):
         r = 1.0 / (eps + tau[j] * eps1)
         below = eps * r
@@ -53,28 +57,31 @@ def _norm_slopes(tau, w, noise, eps, eps1):
         a_below += w[j] * tau[j] * r * below
         s += w[j] * noise[j] * tau[j] * r * r
         s_below += w[j] * noise[j] * tau[j] * r * r * below
+        u1 += w[j] * u
+        u2 += w[j] * u * u
+        u2_below += w[j] * u * u * below
         v += w[j] * u * below
-        v_dot += w[j] * u * below * (below - u)
-    return v_dot / v, 2.0 * (s_below / s - a_below / a) if s > 0.0 else 0.0
+    gamma_dot = 2.0 * u2_below / u2 - v / u1
+    s_dot = 2.0 * (s_below / s - a_below / a) if s > 0.0 else 0.0
+    return gamma_dot / v, s_dot / v
 
 
-@kernel
+@kernel(inline=True)
 def excess_and_slope(n, lam, guess, levels, signal, norms, split):
-    """Excess error and the sign-carrying d(excess)/dlog(kappa), with the solved delta and split."""
-    tau, w, noise, _ = norms
+    """Excess error and the sign-carrying (1 - f)**2 R', with the solved delta and split."""
+    tau, w, noise, _, _ = norms
     point, delta, _, _, _, split = solve(n, lam, guess, levels, norms, split)
-    kappa, eps, eps1, df1, df2, d, q, _, a = point
-    _, noise_a2, _, _ = norm_outputs(tau, w, noise, eps, eps1)
-    s = noise_a2 / (a * a)
-    den = (d + q * df2) / df1
-    excess = (signal_sum(signal[0], signal[1], kappa) + s * df2 / n) / den
+    kappa, eps, eps1, df1, df2, d, q, gamma, a = point
+    s = norm_outputs(tau, w, noise, eps, eps1)[1] / (a * a)
+    f = gamma * df2 / df1
+    rest = (d + q * df2) / df1  # 1 - f, from positive terms
+    whole = signal_sum(signal[0], signal[1], kappa) + s * df2 / n
     e2, b3 = _cubic_sums(levels[0], levels[1], signal[0], signal[1], kappa)
-    v_dot, s_dot = _norm_slopes(tau, w, noise, eps, eps1)
-    q_slope = q * (d / df1) - (d / df1) * v_dot  # V'/U = -(D/n)(V-dot/V)/U
-    den_slope = ((2.0 * e2 - d) + q_slope * df2 - 2.0 * q * e2) / df1 + den * (d / df1)
-    s_slope = -s * s_dot * (d / (q * df1)) if s_dot != 0.0 else 0.0  # n V = q df1
-    slope = (2.0 * b3 + (s_slope * df2 - 2.0 * s * e2) / n - excess * den_slope) / den
-    return excess, slope, delta, split
+    gamma_dot, s_dot = _norm_slopes(tau, w, noise, eps, eps1)
+    f_slope = f * ((d / df1 - gamma_dot * (d / n)) - 2.0 * e2 / df2)
+    s_slope = -s * s_dot * (d / n)
+    slope = (2.0 * b3 + (s_slope * df2 - 2.0 * s * e2) / n) * rest + whole * f_slope
+    return whole / rest, slope, delta, split
 
 
 @kernel

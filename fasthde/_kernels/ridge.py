@@ -45,7 +45,7 @@ REACH = 3e-6  # relative step that the series takes: the first neglected term is
 EPS = 2.220446049250313e-16
 
 
-@kernel(fastmath=SUM_MATH)
+@kernel(fastmath=SUM_MATH, inline=True)
 def dimension_sums(t, k, kappa, threshold):
     """Sums over the levels: tail, df2, M_1 = D, M_2, M_3.
 
@@ -73,7 +73,7 @@ def dimension_sums(t, k, kappa, threshold):
     return tail, df2, m1, m2, m3
 
 
-@kernel(fastmath=SUM_MATH)
+@kernel(fastmath=SUM_MATH, inline=True)
 def signal_sum(t, c, kappa):
     """Sum of c (kappa/(t + kappa))**2. One division for two atoms (their number is even): 0.18 for 0.31 ns."""
     total = 0.0
@@ -93,7 +93,7 @@ def signal_sum(t, c, kappa):
     return total
 
 
-@kernel(fastmath=SUM_MATH)
+@kernel(fastmath=SUM_MATH, inline=True)
 def variance_sum(t, g, kappa):
     """Sum of g t/(t + kappa)**2, for g = k t' under covariate shift."""
     total = 0.0
@@ -103,7 +103,7 @@ def variance_sum(t, g, kappa):
     return total
 
 
-@kernel
+@kernel(inline=True)
 def norm_sums(tau, w, total, eps, eps1):
     """Sums over the sample norms, eps1 = 1 - eps: a, U - [weight with u > 1/2], that weight, V, gamma, q.
 
@@ -138,7 +138,7 @@ def norm_sums(tau, w, total, eps, eps1):
     return a, tail, count, v, w2 / mean, v / mean
 
 
-@kernel
+@kernel(inline=True)
 def norm_outputs(tau, w, noise, eps, eps1):
     """E[tau/den**2], E[noise tau/den**2], E[noise (eps/den)**2], E[noise u**2]; den = eps + tau eps1."""
     a2 = 0.0
@@ -156,7 +156,7 @@ def norm_outputs(tau, w, noise, eps, eps1):
     return a2, noise_a2, noise_below, noise_u2
 
 
-@kernel
+@kernel(inline=True)
 def _split(edge, kappa, start):
     """Number of blocks that lie wholly above kappa, searched from a nearby start."""
     s = start
@@ -167,12 +167,21 @@ def _split(edge, kappa, start):
     return s
 
 
-@kernel
-def _next_point(x, g, slope, gamma, low, high):
-    """Safeguarded Newton point. kappa G is convex and increasing, G convex and decreasing to the left of its
-    root (exactly so for plain data): Newton on the one from the right, on the other from the left, is monotone.
+@kernel(inline=True)
+def _next_point(x, g, slope, gamma, rest, v, low, high):
+    """Safeguarded Newton point; v = n V and rest = n P(tau > 0) - n U, so g + rest = n P(tau > 0) - df1.
+
+    kappa G is convex and increasing, G convex and decreasing to the left of its root (exactly so for plain
+    data): Newton on the one from the right, on the other from the left, is monotone. Far to the right the
+    logarithms of g + rest and rest are compared instead, which are nearly straight lines in log delta: one step
+    where halving kappa took two hundred (n = rank, lambda -> 0).
     """
-    new = x * (1.0 - g / (slope + gamma * max(g, 0.0)))
+    if rest > 0.0 and g > rest:
+        whole = g + rest
+        rise = (slope - v) / whole + v / rest
+        new = x * np.exp(-np.log(whole / rest) / rise)
+    else:
+        new = x * (1.0 - g / (slope + gamma * max(g, 0.0)))
     if low < new < high:
         return new
     if high == np.inf:
@@ -182,7 +191,29 @@ def _next_point(x, g, slope, gamma, low, high):
     return np.sqrt(low) * np.sqrt(high)
 
 
-@kernel
+@kernel(inline=True)
+def exact_product(a, b):
+    """Product of a and b as a sum of two doubles (Dekker): n P(tau > 0) is compared with whole counts."""
+    product = a * b
+    split = 134217729.0 * a
+    a1 = split - (split - a)
+    a2 = a - a1
+    split = 134217729.0 * b
+    b1 = split - (split - b)
+    b2 = b - b1
+    return product, a2 * b2 - (((product - a1 * b1) - a2 * b1) - a1 * b2)
+
+
+@kernel(inline=True)
+def _surplus(n, weight, weight_low, above, above_low):
+    """Samples of weight > 1/2 less eigenvalues above kappa, exactly."""
+    if weight == 1.0 or weight == 0.0:
+        return (n * weight - above) - above_low
+    count, low = exact_product(n, weight)
+    return ((count - above) - above_low) + (low + n * weight_low)
+
+
+@kernel(inline=True)
 def solve(n, lam, x, levels, norms, split):
     """Root of G from a starting delta x.
 
@@ -192,7 +223,7 @@ def solve(n, lam, x, levels, norms, split):
     x, -dlog(delta)/dlog(lambda), and the number of blocks above kappa.
     """
     t, k, edge, above, above_low = levels
-    tau, w, _, total = norms
+    tau, w, _, total, total_low = norms
     plain = tau.size == 1 and tau[0] == 1.0
     ridgeless = lam == 0.0
     low = 0.0
@@ -212,8 +243,7 @@ def solve(n, lam, x, levels, norms, split):
         split = _split(edge, kappa, split)
         threshold = edge[split - 1] if split > 0 else np.inf
         tail, df2, m1, m2, m3 = dimension_sums(t, k, kappa, threshold)
-        counted = (n * u_count - above[split]) - above_low[split]
-        g = counted + (n * u_tail - tail)
+        g = _surplus(n, u_count, total_low, above[split], above_low[split]) + (n * u_tail - tail)
         slope = n * v + m1 * gamma
         iteration += 1
         if abs(g) <= REACH * slope or iteration == MAX_ITERATIONS:
@@ -222,7 +252,8 @@ def solve(n, lam, x, levels, norms, split):
             high = x
         else:
             low = x
-        x = _next_point(x, g, slope, gamma, low, high)
+        rest = -n * u_tail if u_count == total else n * ((total - u_count) - u_tail)
+        x = _next_point(x, g, slope, gamma, rest, n * v, low, high)
     error = abs(g) / slope
     if error <= REACH:
         if plain or ridgeless:
@@ -250,8 +281,8 @@ def solve(n, lam, x, levels, norms, split):
                 a, u_tail, u_count, v, gamma, q = norm_sums(tau, w, total, eps, eps1)
                 kappa = lam * (1.0 + x) / a
                 z = kappa / center - 1.0
-                counted = (n * u_count - above[split]) - above_low[split]
-                g = counted + ((n * u_tail - tail) + z * (m1 - z * (m2 - z * m3)))
+                g = _surplus(n, u_count, total_low, above[split], above_low[split])
+                g += (n * u_tail - tail) + z * (m1 - z * (m2 - z * m3))
                 step = g / (n * v + gamma * (m1 - 2.0 * z * m2))
                 if abs(step) <= 8.0 * EPS:
                     break
@@ -265,17 +296,22 @@ def solve(n, lam, x, levels, norms, split):
 
 
 @kernel
-def solve_saturated(n, rank, rank_low, norms):
+def solve_saturated(n, rank, excess_samples, norms):
     """The ridgeless limit with more samples than rank: kappa = 0 and n U(delta) = rank < n P(tau > 0)."""
-    tau, w, _, total = norms
+    tau, w, _, total, _ = norms
     low, high = 0.0, np.inf
-    x = rank / ((n * total - rank) - rank_low)
+    x = rank / excess_samples
     iteration = 0
     while True:
         eps = 1.0 / (1.0 + x)
         eps1 = x * eps
         a, u_tail, u_count, v, gamma, q = norm_sums(tau, w, total, eps, eps1)
-        g = ((n * u_count - rank) - rank_low) + n * u_tail
+        if u_count == total:
+            rest = -n * u_tail
+            g = excess_samples - rest
+        else:
+            rest = n * ((total - u_count) - u_tail)
+            g = (n * u_count - rank) + n * u_tail
         step = -g / (n * v)
         iteration += 1
         if abs(step) <= 4.0 * EPS or iteration == MAX_ITERATIONS or not low < x < high:
@@ -284,10 +320,10 @@ def solve_saturated(n, rank, rank_low, norms):
             high = x
         else:
             low = x
-        x = _next_point(x, g, n * v, gamma, low, high)
+        x = _next_point(x, g, n * v, gamma, rest, n * v, low, high)
 
 
-@kernel
+@kernel(inline=True)
 def risk(point, n, signal, norms, shift, out, r, c):
     """Write every field at a solved point.
 
@@ -299,10 +335,11 @@ def risk(point, n, signal, norms, shift, out, r, c):
         1 - f G2 = (D + q df2)/df1            (positive terms only)
     """
     kappa, eps, eps1, df1, df2, d, q, gamma, a = point
-    tau, w, noise, _ = norms
+    tau, w, noise, _, _ = norms
     signal_t, signal_c, mean_noise, dead_noise = signal
     shifted, shift_c_t, shift_c, shift_c0, shift_g_t, shift_g = shift
-    gain = df1 / (d + q * df2)
+    den = d + q * df2
+    gain = df1 / den if den > 0.0 else np.inf
     if tau.size == 1 and tau[0] == 1.0:
         a2, noise_a2, noise_below, noise_u2 = 1.0, noise[0], noise[0] * eps * eps, noise[0] * eps1 * eps1
     else:
@@ -321,7 +358,7 @@ def risk(point, n, signal, norms, shift, out, r, c):
         new = variance_sum(shift_g_t, shift_g, kappa)
         spread = gamma * (new / df1)
         bias = (signal_sum(shift_c_t, shift_c, kappa) if kappa > 0.0 else 0.0) + shift_c0 + spread * bias
-        variance = noise_ratio * (new / n) * gain if noise_ratio > 0.0 else 0.0
+        variance = noise_ratio * (new / n) * gain if noise_ratio * new > 0.0 else 0.0
         excess = bias + variance
     out[0, r, c] = excess + mean_noise
     out[2, r, c] = excess
@@ -363,7 +400,7 @@ def unregularised_risk(kappa, n_is_inf, signal, levels, shift, out, r, c):
     out[10, r, c] = 0.0
 
 
-@kernel
+@kernel(inline=True)
 def _predict(at, seen, l1, l2, l3, x1, x2, x3, s1, s2, s3):
     """Hermite extrapolation through the last one, two or three solved points (values and slopes).
 
@@ -409,12 +446,13 @@ def ridge_rows(
 ):
     """Solve rows start..stop. `order` sorts each row's lambda descending; scale = (trace, rank, rank_low)."""
     trace, rank, rank_low = scale
-    total = norms[3]
+    total, total_low = norms[3], norms[4]
     shared = lam_rows.shape[0] == 1
     for r in range(start, stop):
         n = n_rows[r]
         q = 0 if shared else r
-        excess_samples = (n * total - rank) - rank_low
+        count, count_low = exact_product(n, total)
+        excess_samples = ((count - rank) - rank_low) + (count_low + n * total_low)
         split = 0
         seen = 0  # solved neighbours at larger lambda, the nearest last: log lambda, log delta, slope
         l1 = l2 = l3 = x1 = x2 = x3 = s1 = s2 = s3 = 0.0
@@ -434,25 +472,31 @@ def ridge_rows(
                 status[r, c] = CONVERGED
                 iterations[r, c] = 0
                 continue
-            if lam > 0.0 and (lam > 1e-280 * trace / n or excess_samples == 0.0):
+            asked = lam if lam > 1e-280 * trace / n or excess_samples == 0.0 else 0.0
+            if asked > 0.0 or excess_samples < 0.0:  # without a ridge and with n < rank, kappa stays positive
+                start = kappa1
                 log_now = log_lam[q, c]
-                guess = trace / (n * lam)
-                if seen > 0:
-                    x = _predict(log_now, seen, l1, l2, l3, x1, x2, x3, s1, s2, s3)
+                x = np.inf
+                if asked > 0.0:
+                    start = min(trace / (n * lam), 1e290)
+                    if seen > 0:
+                        x = _predict(log_now, seen, l1, l2, l3, x1, x2, x3, s1, s2, s3)
                     if abs(x) < 600.0:
-                        guess = np.exp(x)
-                point, delta, error, slope, used, split = solve(
-                    n, lam, min(guess, 1e290), levels, norms, split
-                )
-                l1, x1, s1 = l2, x2, s2
-                l2, x2, s2 = l3, x3, s3
-                l3, x3, s3 = log_now, np.log(delta), -slope
-                seen = min(seen + 1, 3)
+                        start = np.exp(x)
+                point, delta, error, slope, used, split = solve(n, asked, start, levels, norms, split)
                 kappa1 = point[0]
-            elif excess_samples < 0.0:  # interpolation: kappa stays positive
-                point, _, error, _, used, split = solve(n, 0.0, kappa1, levels, norms, split)
+                if asked > 0.0:
+                    miss = delta / start - 1.0
+                    if abs(miss) < 1e-4 and abs(x) < 600.0:  # a series for the logarithm: 10 ns
+                        x += miss * (1.0 - miss * (0.5 - miss / 3.0))
+                    else:
+                        x = np.log(delta)
+                    l1, x1, s1 = l2, x2, s2
+                    l2, x2, s2 = l3, x3, s3
+                    l3, x3, s3 = log_now, x, -slope
+                    seen = min(seen + 1, 3)
             elif excess_samples > 0.0:  # least squares
-                point, error, used = solve_saturated(n, rank, rank_low, norms)
+                point, error, used = solve_saturated(n, rank, excess_samples, norms)
             else:  # n = rank exactly: kappa ~ sqrt(n lambda/tr C^+) -> 0, and the variance diverges like 1/kappa
                 point, error, used = (0.0, 0.0, 1.0, rank, rank, 0.0, 0.0, 1.0, total), 0.0, 0
             risk(point, n, signal, norms, shift, out, r, c)

@@ -136,7 +136,7 @@ def _norms_and_noise(
     node, weight, square = _profile(leverage[alive] / rest[alive], squares, nodes)
 
     levels, scale = _measure.levels(t, np.ones(t.size), compress=False)
-    norms = (node, weight, np.zeros(node.size), 1.0)
+    norms = (node, weight, np.zeros(node.size), 1.0, 0.0)
     point = kernels.solve(float(freedom), lam, scale[0] / (freedom * lam), tuple(levels), norms, 0)[0]
     _, share = _excess_per_noise(point, node, weight, freedom)
     kappa, _, _, df1, df2, d, q, _, _ = point
@@ -144,7 +144,7 @@ def _norms_and_noise(
     excess = (bias + share @ square) / (1.0 + share @ node)
     noise = np.maximum(square - node[:, None] * excess, 0.0)
 
-    point = kernels.solve_saturated(float(freedom), float(t.size), 0.0, norms)[0]
+    point = kernels.solve_saturated(float(freedom), float(t.size), float(freedom - t.size), norms)[0]
     below, share = _excess_per_noise(point, node, weight, freedom)
     predicted = (weight * below**2) @ (noise + node[:, None] * (share @ noise))
     with np.errstate(invalid="ignore"):

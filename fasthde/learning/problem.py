@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -219,11 +220,13 @@ class LinearProblem(Record):
             mean = float(np.dot(weights, noise[:, j]))
             dead = float(moment[~use].sum())
             measure = _measure.measure(t, signal[:, j] * t, compress)
-            total = 1.0 if use.all() else float(w[use].sum())
+            # the part of the norms that are not 0, in two doubles: n times it is compared with whole counts
+            total = 1.0 if use.all() else math.fsum(w[use])
+            total_low = 0.0 if use.all() else math.fsum([*w[use], -total])
             nodes: Any = (alive[use], w[use])
             if nodes[0].size == 1 and total == 1.0:
                 nodes = (np.ones(1), np.ones(1))
-            targets.append(((*measure, mean, dead), (*nodes, profile, total)))
+            targets.append(((*measure, mean, dead), (*nodes, profile, total, total_low)))
         return Prepared(levels, scale, targets)
 
     @classmethod

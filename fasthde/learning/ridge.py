@@ -90,21 +90,21 @@ def ridge(
            [0.6783, 0.1914]])
     """
     _check_problem(problem)
-    prepared = problem._prepare(bool(compress))
     n_array = check.swept("n", n, zero=False, hint=_N_HINT)
     lam_array = check.swept("lam", lam, zero=True, hint=_LAM_HINT)
     if intercept and n_array.ndim == 0 and n_array <= 1:
         raise ValueError(f"n must be > 1 with intercept=True, which costs one sample; got {float(n_array)}.")
-    shift = _shifts(problem, test_spectrum, compress)
-    used_n, used_lam = _centred(n_array, lam_array) if intercept else (n_array, lam_array)
     threads = check.threads(threads)
+    shift = _shifts(problem, test_spectrum, compress)
+    prepared = problem._prepare(bool(compress))
+    used_n, used_lam = _centred(n_array, lam_array) if intercept else (n_array, lam_array)
     results = [_solve(prepared, j, used_n, used_lam, shift[j], threads) for j in range(len(prepared.targets))]
     if intercept:
         for j, (fields, _) in enumerate(results):
             own = fields
             if test_spectrum is not None:  # the training means have the training covariance
                 own = _solve(prepared, j, used_n, used_lam, _NO_SHIFT, threads)[0]
-            _add_intercept(fields, own["bias"] / n_array, own["variance"] / n_array, n_array, lam_array)
+            _add_intercept(fields, own["bias"], own["variance"], n_array, lam_array)
     small, where = results[0][1]
     _warn_small(small, where + intercept)
     fields = results[0][0]
@@ -130,12 +130,13 @@ def _centred(n: Array, lam: Array) -> tuple[Array, Array]:
 
 def _add_intercept(fields: dict[str, Any], bias: Any, variance: Any, n: Array, lam: Array) -> None:
     """Errors of the means: bias and variance over n of the prediction there, and the noise over n."""
-    part = 1.0 / n
+    with np.errstate(divide="ignore"):
+        part = 1.0 / n
     for name in ("in_sample_bias", "in_sample_variance", "train"):
         fields[name] = fields[name] * (1.0 - part)
     fields["in_sample_variance"] = fields["in_sample_variance"] + fields["noise"] * part
-    fields["bias"] = fields["bias"] + bias
-    fields["variance"] = fields["variance"] + variance + fields["noise"] * part
+    fields["bias"] = fields["bias"] + bias * part
+    fields["variance"] = fields["variance"] + (variance + fields["noise"]) * part
     fields["excess"] = fields["bias"] + fields["variance"]
     fields["test"] = fields["excess"] + fields["noise"]
     shape = np.shape(fields["test"])
@@ -251,7 +252,8 @@ def optimal_ridge(problem: LinearProblem, n: ArrayLike, *, threads: int | None =
     Notes
     -----
     The global minimum of a grid over 32 decades is refined to a root of the analytic derivative of the test
-    error, so ``lam`` itself is accurate to rounding level, not only to its square root. When the signal is
+    error, so ``lam`` itself is accurate to a relative 1e-12 times ``1 + kappa/lam`` (a ridge far below kappa hardly
+    moves anything), not only to the square root of the rounding error. When the signal is
     spread in proportion to the multiplicities, ``lam = (p/n) noise/|beta|**2`` for any spectrum.
 
     Examples
@@ -267,8 +269,8 @@ def optimal_ridge(problem: LinearProblem, n: ArrayLike, *, threads: int | None =
         raise ValueError(
             f"problem must have one target; it has {problem.targets}. Build one LinearProblem for each."
         )
-    prepared = problem._prepare()
     n_array = check.swept("n", n, zero=False, hint=_N_HINT)
+    prepared = problem._prepare()
     signal, norms = prepared.targets[0]
     rows = np.ascontiguousarray(n_array.reshape(-1))
     best, boundary = np.empty(rows.size), np.zeros(rows.size, np.bool_)
@@ -328,9 +330,13 @@ def convert_ridge(
     """
     lam = check.swept("value", value, zero=True, hint="A ridge is not negative.")
     size = check.swept("n", n, zero=False, hint=_N_HINT)
-    factors: dict[str, Any] = {"fasthde": 1.0, "sklearn": 1.0 / size, "half": 2.0}
+    # a bad element becomes NaN, its neighbours are converted
+    lam, size = np.where(lam >= 0, lam, np.nan), np.where(size > 0, size, np.nan)
+    one = np.ones_like(size)
+    factors: dict[str, Any] = {"fasthde": one, "sklearn": 1.0 / size, "half": 2.0 * one}
     if p is not None:
-        factors["dimension"] = check.swept("p", p, zero=False, hint="Pass the number of features.") / size
+        features = check.swept("p", p, zero=False, hint="Pass the number of features.")
+        factors["dimension"] = np.where(features > 0, features, np.nan) / size
     for name, scaling in (("src", src), ("dst", dst)):
         if scaling not in factors:
             known = ", ".join(repr(s) for s in [*factors, *([] if p is not None else ["dimension"])])
