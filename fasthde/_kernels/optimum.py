@@ -15,7 +15,8 @@ boundary optimum from a flat interior one.
 import numpy as np
 
 from fasthde._jit import SUM_MATH, driver, kernel, prange
-from fasthde._kernels.ridge import norm_outputs, signal_sum, solve
+from fasthde._kernels.fixed_point import solve
+from fasthde._kernels.ridge import norm_outputs, signal_sum
 
 DECADES = 16  # of lambda on either side of trace/n
 STEPS = 4  # grid points a decade
@@ -148,5 +149,6 @@ def optimum_rows(start, stop, n_rows, levels, scale, signal, norms, best, bounda
 
 @driver
 def optimum_driver(bounds, n_rows, levels, scale, signal, norms, best, boundary):
+    """Rows in parallel, a block each."""
     for i in prange(bounds.size - 1):
         optimum_rows(bounds[i], bounds[i + 1], n_rows, levels, scale, signal, norms, best, boundary)

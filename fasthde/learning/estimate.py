@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fasthde import _measure
 from fasthde import _validate as check
-from fasthde._kernels import ridge as kernels
+from fasthde._kernels import fixed_point
 from fasthde._results import ValidityWarning
 from fasthde.spectrum import Spectrum
 
@@ -137,14 +137,14 @@ def _norms_and_noise(
 
     levels, scale = _measure.levels(t, np.ones(t.size), compress=False)
     norms = (node, weight, np.zeros(node.size), 1.0, 0.0)
-    point = kernels.solve(float(freedom), lam, scale[0] / (freedom * lam), tuple(levels), norms, 0)[0]
+    point = fixed_point.solve(float(freedom), lam, scale[0] / (freedom * lam), tuple(levels), norms, 0)[0]
     _, share = _excess_per_noise(point, node, weight, freedom)
     kappa, _, _, df1, df2, d, q, _, _ = point
     bias = df1 / (d + q * df2) * ((kappa / (t + kappa)) ** 2 @ power)
     excess = (bias + share @ square) / (1.0 + share @ node)
     noise = np.maximum(square - node[:, None] * excess, 0.0)
 
-    point = kernels.solve_saturated(float(freedom), float(t.size), float(freedom - t.size), norms)[0]
+    point = fixed_point.solve_saturated(float(freedom), float(t.size), float(freedom - t.size), norms)[0]
     below, share = _excess_per_noise(point, node, weight, freedom)
     predicted = (weight * below**2) @ (noise + node[:, None] * (share @ noise))
     with np.errstate(invalid="ignore"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,12 +16,8 @@ from fasthde.spectrum import Spectrum, as_spectrum
 Array = NDArray[np.float64]
 
 
-class Prepared(NamedTuple):
-    """A problem as the kernels want it: levels, (trace, rank, rank_low), and per target (signal, norms)."""
-
-    levels: Any
-    scale: tuple[float, float, float]
-    targets: list[tuple[Any, Any]]
+#: A target of a problem as the kernels want it: (levels, scale, signal, norms).
+Prepared = tuple[Any, tuple[float, float, float], Any, Any]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, init=False, eq=False, repr=False)
@@ -67,7 +63,7 @@ class LinearProblem(Record):
     noise: Array
     norms: Array | None
     norm_weights: Array | None
-    _cache: dict[bool, Prepared]
+    _cache: dict[bool, list[Prepared]]
 
     def __init__(
         self,
@@ -193,12 +189,12 @@ class LinearProblem(Record):
         """Number of targets, None for a single one without its own axis."""
         return self.signal.shape[1] if self.signal.ndim == 2 else None
 
-    def _prepare(self, compress: bool = True) -> Prepared:
+    def _prepare(self, compress: bool = True) -> list[Prepared]:
         if compress not in self._cache:
             self._cache[compress] = self._build(compress)
         return self._cache[compress]
 
-    def _build(self, compress: bool) -> Prepared:
+    def _build(self, compress: bool) -> list[Prepared]:
         from fasthde import _measure
 
         t, k = self.spectrum.values, self.spectrum.multiplicity
@@ -226,8 +222,9 @@ class LinearProblem(Record):
             nodes: Any = (alive[use], w[use])
             if nodes[0].size == 1 and total == 1.0:
                 nodes = (np.ones(1), np.ones(1))
-            targets.append(((*measure, mean, dead), (*nodes, profile, total, total_low)))
-        return Prepared(levels, scale, targets)
+            norms = (*nodes, profile, total, total_low)
+            targets.append((tuple(levels), scale, (*measure, mean, dead), norms))
+        return targets
 
     @classmethod
     def _from_fields(cls, fields: dict[str, Any]) -> LinearProblem:

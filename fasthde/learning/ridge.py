@@ -98,7 +98,7 @@ def ridge(
     shift = _shifts(problem, test_spectrum, compress)
     prepared = problem._prepare(bool(compress))
     used_n, used_lam = _centred(n_array, lam_array) if intercept else (n_array, lam_array)
-    results = [_solve(prepared, j, used_n, used_lam, shift[j], threads) for j in range(len(prepared.targets))]
+    results = [_solve(prepared, j, used_n, used_lam, shift[j], threads) for j in range(len(prepared))]
     if intercept:
         for j, (fields, _) in enumerate(results):
             own = fields
@@ -182,7 +182,7 @@ def _shifts(problem: LinearProblem, test_spectrum: Any, compress: bool) -> list[
 
 
 def _solve(
-    prepared: Prepared, target: int, n: Array, lam: Array, shift: Any, threads: int | None
+    prepared: list[Prepared], target: int, n: Array, lam: Array, shift: Any, threads: int | None
 ) -> tuple[dict[str, Any], tuple[int, Array]]:
     """Solve a grid for one target: fields by name, and how many elements are small systems, at which n."""
     grid = Grid(n, lam)
@@ -191,13 +191,12 @@ def _solve(
     out = np.empty((len(kernels.FIELDS), *grid.size))
     status, iterations = np.empty(grid.size, np.int8), np.empty(grid.size, np.int16)
     doubt = np.zeros(grid.n.size, np.int64)
-    signal, norms = prepared.targets[target]
+    levels, _, signal, norms = prepared[target]
     if out.size:
-        work = 3.0 * status.size * (prepared.levels.t.size + signal[0].size + 4 * norms[0].size)
+        work = 3.0 * status.size * (levels[0].size + signal[0].size + 4 * norms[0].size)
         _jit.map_rows(
             kernels.ridge_rows, kernels.ridge_driver, grid.n.size, work, threads,
-            grid.n, grid.lam, log_lam, grid.order, tuple(prepared.levels), prepared.scale, signal, norms, shift,
-            out, status, iterations, doubt,
+            (grid.n, grid.lam, log_lam, grid.order), *prepared[target], shift, (out, status, iterations, doubt),
         )  # fmt: skip
     fields: dict[str, Any] = {name: grid.back(row) for name, row in zip(kernels.FIELDS, out, strict=True)}
     fields |= {"status": grid.back(status), "iterations": grid.back(iterations)}
@@ -271,14 +270,14 @@ def optimal_ridge(problem: LinearProblem, n: ArrayLike, *, threads: int | None =
         )
     n_array = check.swept("n", n, zero=False, hint=_N_HINT)
     prepared = problem._prepare()
-    signal, norms = prepared.targets[0]
+    levels, _, signal, norms = prepared[0]
     rows = np.ascontiguousarray(n_array.reshape(-1))
     best, boundary = np.empty(rows.size), np.zeros(rows.size, np.bool_)
     if rows.size:
-        work = 600.0 * rows.size * (prepared.levels.t.size + signal[0].size + 4 * norms[0].size)
+        work = 600.0 * rows.size * (levels[0].size + signal[0].size + 4 * norms[0].size)
         _jit.map_rows(
             optimum.optimum_rows, optimum.optimum_driver, rows.size, work, check.threads(threads),
-            rows, tuple(prepared.levels), prepared.scale, signal, norms, best, boundary,
+            rows, *prepared[0], best, boundary,
         )  # fmt: skip
     fields, small = _solve(
         prepared, 0, n_array, best.reshape(n_array.shape), _NO_SHIFT, check.threads(threads)
