@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from fasthde import _jit
 from fasthde import _validate as check_
 from fasthde._results import Record, freeze
+from fasthde.data import Dataset
 from fasthde.learning.problem import LinearProblem
 
 Array = NDArray[np.float64]
@@ -91,9 +92,10 @@ def check(
     lam : array_like, shape (ridges,) or ()
         Ridges, >= 0.
     data : (X, y), optional
-        Real samples: each draw trains on n of them, drawn without replacement and centred by their own means,
-        and tests on all others. Without it, Gaussian samples are drawn from `problem` (elliptical ones where it has
-        norms), nothing is centred, and the test error is the exact conditional expectation.
+        Real samples, or a `data.Dataset`: each draw trains on n of them, drawn without replacement and centred
+        by their own means, and tests on all others. Without it, Gaussian samples are drawn from `problem`
+        (elliptical ones where it has norms), nothing is centred, and the test error is the exact conditional
+        expectation.
     draws : int, optional
         Draws for each size, >= 2.
     rng : int, SeedSequence or Generator, optional
@@ -137,8 +139,11 @@ def check(
         raise ValueError(
             f"n must hold whole numbers >= 1, since samples are drawn; got {sizes.tolist()[:6]}."
         )
-    check_.integer("draws", draws, 2)
-    experiment = _synthetic(problem) if data is None else _real(*data, int(sizes.max()))
+    check_.not_empty("n", sizes)
+    check_.not_empty("lam", ridges)
+    draws = check_.integer("draws", draws, 2)
+    threads = check_.threads(threads) or _jit.available_threads()
+    experiment = _synthetic(problem) if data is None else _real(problem, data, int(sizes.max()))
     theory = ridge(problem, sizes[:, None], ridges[None, :], intercept=data is not None)
     seeds = np.random.SeedSequence(np.random.default_rng(rng).integers(2**63, size=4).tolist()).spawn(
         sizes.size * draws
@@ -149,7 +154,7 @@ def check(
     # small factorisations: one BLAS thread in each of our own threads is up to six times faster than the reverse
     with (
         threadpool_limits(1, user_api="blas"),
-        ThreadPoolExecutor(threads or _jit.available_threads()) as pool,
+        ThreadPoolExecutor(threads) as pool,
     ):
         for i, result in enumerate(
             pool.map(lambda job: experiment(job[0], ridges, np.random.default_rng(job[1])), jobs)
@@ -195,10 +200,22 @@ def ridge_path(x: Array, y: Array, lam: Array) -> Array:
     return np.asarray(vt.T @ ((s / n * (u.T @ y))[:, None] / (s[:, None] ** 2 / n + lam)))
 
 
-def _real(X: ArrayLike, y: ArrayLike, largest: int) -> Callable[..., Array]:
+def _real(problem: LinearProblem, data: Any, largest: int) -> Callable[..., Array]:
     """Subsampling experiment on given data."""
-    x = check_.finite("X", check_.real_array("X", X, ndim=2))
-    target = check_.same_length("y", check_.finite("y", check_.real_array("y", y)), "samples", x.shape[0])
+    if isinstance(data, Dataset):
+        data = data.X, data.y
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise TypeError(f"data must be a pair (X, y) or a Dataset; got {type(data).__name__}.")
+    x = check_.finite("X", check_.real_array("X", data[0], ndim=2))
+    target = check_.finite("y", check_.real_array("y", data[1]))
+    if target.ndim == 2 and target.shape[1] == 1:
+        target = target[:, 0]
+    check_.same_length("y", target, "samples", x.shape[0])
+    if x.shape[1] != problem.spectrum.dimension:
+        raise ValueError(
+            f"X must have the problem's dimension {problem.spectrum.dimension:g}; it has {x.shape[1]} features. "
+            "Estimate the problem from the same data."
+        )
     if largest >= x.shape[0]:
         raise ValueError(
             f"n must leave samples to test on: at most {x.shape[0] - 1} of {x.shape[0]}; got {largest}."

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
@@ -45,8 +47,12 @@ class ValidityWarning(UserWarning):
 
 def write_aside(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any]) -> None:
     """Write a file beside its destination, then rename: a failed run never loses an existing file."""
-    target = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
+    target = Path(os.path.realpath(path))  # a link keeps pointing where it does
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"the folder of {os.fspath(path)!r} does not exist.")
+    if target.exists() and not target.is_file():
+        raise ValueError(f"{os.fspath(path)!r} must be a regular file; it is a directory or a device.")
+    handle, name = tempfile.mkstemp(prefix=".fasthde-", suffix=target.suffix, dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
             write(stream)
@@ -60,6 +66,14 @@ def write_aside(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any])
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def warn_user(message: str) -> None:
+    """Warn at the line outside the package from which it was entered."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fasthde."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, ValidityWarning, stacklevel=level)
 
 
 def freeze(value: Any) -> Any:
@@ -140,11 +154,20 @@ class Record:
         object
             Equal to the one that was saved.
         """
-        with np.load(path, allow_pickle=False) as file:
-            kind = str(file["__class__"]) if "__class__" in file else "nothing of fasthde"
-            if kind != cls.__name__:
-                raise ValueError(f"path must hold a {cls.__name__}; {os.fspath(path)} holds {kind}.")
-            return cls._from_flat({n: file[n] for n in file.files})
+        try:
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+                flat = {n: file[n] for n in file.files}
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # zipfile, zlib, tokenize and NumPy each have their own
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(
+                f"path must hold a {cls.__name__}; {os.fspath(path)!r} cannot be read: {reason}."
+            ) from None
+        kind = str(flat.pop("__class__", "nothing of fasthde"))
+        if kind != cls.__name__:
+            raise ValueError(f"path must hold a {cls.__name__}; {os.fspath(path)} holds {kind}.")
+        return cls._from_flat(flat)
 
     @classmethod
     def _from_flat(cls, flat: dict[str, Any]) -> Self:

@@ -17,16 +17,25 @@ def _show(value: Any) -> str:
 
 def real_array(name: str, value: Any, *, ndim: int | None = None) -> Array:
     """Convert to float64 without guessing: complex, strings and ragged lists are refused."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(f"{name} must not have masked entries; drop or fill them first.")
+    if hasattr(value, "toarray"):
+        raise TypeError(
+            f"{name} must be a dense array; got {type(value).__name__}. Convert it with .toarray()."
+        )
     try:
         raw = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} must be a rectangular array of real numbers: {error}") from None
     if raw.dtype == object and raw.size:
         try:
+            if any(isinstance(entry, str) or entry is None for entry in raw.flat):
+                raise TypeError
             raw = raw.astype(np.float64)
         except (TypeError, ValueError):
             raise TypeError(
-                f"{name} must be numeric; got {_show(value)}. Convert or drop non-numeric entries."
+                f"{name} must be numeric; got {_show(value)}. "
+                "Pass a list or array of numbers; convert or drop other entries."
             ) from None
     if raw.dtype.kind not in "biuf":
         raise TypeError(
@@ -56,6 +65,16 @@ def non_negative(name: str, array: Array, hint: str) -> Array:
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         at = f" at index {where[0] if len(where) == 1 else where}" if where else ""
         raise ValueError(f"{name} must be >= 0; got {array[where]}{at}. {hint}")
+    return array
+
+
+def ordinary_size(name: str, array: Array) -> Array:
+    """Refuse data whose squares leave the range of float64."""
+    size = float(np.abs(array).max())
+    if size > 1e100 or 0 < size < 1e-100:
+        raise ValueError(
+            f"{name} must be of ordinary size; its largest entry is {size:.3g}. Divide it by a constant."
+        )
     return array
 
 

@@ -52,14 +52,14 @@ def _sizes(text: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     try:
         if ":" in text:
             start, stop, count = (float(part) for part in text.split(":"))
-            if not (0 < start <= stop and count >= 1 and count == int(count) and np.isfinite(stop)):
+            if not (0 < start <= stop and 1 <= count <= 10_000 and count == int(count) and np.isfinite(stop)):
                 raise ValueError
             values = np.geomspace(start, stop, int(count))
         else:
             values = np.array([float(part) for part in text.split(",")])
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"must be START:STOP:COUNT with 0 < START <= STOP, or n1,n2,...; got {text!r}"
+            f"must be START:STOP:COUNT with 0 < START <= STOP and COUNT <= 10000, or n1,n2,...; got {text!r}"
         ) from None
     values = np.unique(np.round(values))
     if not (values >= 2).all() or not np.isfinite(values).all():
@@ -94,6 +94,12 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number >= 0; got {text!r}")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -144,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="keep the units of the data instead of unit variances; --lam is then in these units",
     )
-    curve.add_argument("--seed", type=int, default=0, help="seed of the experiment (default: 0)")
+    curve.add_argument("--seed", type=_seed, default=0, help="seed of the experiment (default: 0)")
     curve.add_argument("--plot", metavar="FILE", help="picture to write (.png, .pdf, .svg)")
     curve.add_argument("--out", metavar="FILE", help="table to write (.csv)")
     curve.set_defaults(run=_curve)
@@ -170,6 +176,8 @@ def _check_outputs(args: argparse.Namespace) -> None:
             raise ValueError(f"{option}: the folder of {path!r} does not exist.")
         if Path(path).is_dir():
             raise ValueError(f"{option}: {path!r} is a directory.")
+        if Path(path).exists() and Path(args.data).exists() and Path(path).samefile(args.data):
+            raise ValueError(f"{option} must not be the data file {path!r}.")
     if args.plot is not None:
         try:
             import matplotlib
@@ -224,15 +232,16 @@ def _curve(args: argparse.Namespace) -> None:
             else None
         )
         notes = _cautions(predicted)
+        if args.out:  # before printing: a reader who closes the pipe loses no file
+            _write_csv(args.out, predicted, measured, notes)
+        if args.plot:
+            _draw(args, data, problem, n, lam, measured)
         print()
         print(_table(predicted, measured, notes, features))
         print(_verdict(measured, notes))
-        if args.out:
-            _write_csv(args.out, predicted, measured, notes)
-            print(f"table written to {args.out}")
-        if args.plot:
-            _draw(args, data, problem, n, lam, measured)
-            print(f"picture written to {args.plot}")
+        for what, path in (("table", args.out), ("picture", args.plot)):
+            if path:
+                print(f"{what} written to {path}")
 
 
 def _describe(problem: Any) -> str:
@@ -256,7 +265,7 @@ def _default_sizes(samples: int, features: int) -> np.ndarray[Any, np.dtype[np.f
 def _cautions(r: RidgeResult) -> np.ndarray[Any, Any]:
     """Why a prediction is not to be trusted, element by element; '' where nothing speaks against it."""
     notes = np.full(r.test.shape, "", dtype=object)
-    notes[r.variance > AMPLIFIED * r.noise] = "near interpolation"
+    notes[r.variance > AMPLIFIED * r.noise] = "variance above noise"
     notes[r.df1**2 < 20 * r.df2] = "few effective dimensions"
     notes[r.n < SMALL] = "small n"
     return notes
@@ -381,7 +390,8 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         args.run(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
         if isinstance(error, BrokenPipeError):
             sys.stderr.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import os
-import zipfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def load(name: str | os.PathLike[str], target: str | int | None = None) -> Datas
     text = os.fspath(name)
     if text in BUNDLED:
         return _bundled(text, target)
-    path = Path(text)
+    path = Path(text).expanduser()
     if not path.suffix and not path.exists():
         raise ValueError(
             f"data must be one of {', '.join(BUNDLED)} or a file ({', '.join(SUFFIXES)}); got {text!r}."
@@ -100,7 +100,7 @@ def _dataset(name: str, x: Any, y: Any, target: str) -> Dataset:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1:
-        raise ValueError(f"y must hold one target; got shape {y.shape}. Name one column with --target.")
+        raise ValueError(f"y must hold one target; got shape {y.shape}. Save one column of it.")
     check.not_empty("X", x)
     check.same_length("y", y, "samples (rows of X)", x.shape[0])
     hint = "Remove or impute the rows with missing values first."
@@ -163,7 +163,11 @@ def _read_numpy(path: Path, wanted: tuple[str, ...]) -> tuple[Any, list[str] | N
             if isinstance(content, np.ndarray):
                 return content, None
             return {name: content[name] for name in wanted if name in content.files}, content.files
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, KeyError) as error:
+    except MemoryError:
+        raise ValueError(
+            f"data file {str(path)!r} does not fit in memory, or its header is damaged."
+        ) from None
+    except Exception as error:  # zipfile, zlib, tokenize and NumPy each have their own
         reason = " ".join(str(error).split()) or type(error).__name__
         if "pickle" in reason:
             reason = "it is not a plain NumPy file, or holds pickled objects, which are never loaded"
@@ -179,12 +183,14 @@ def _columns(table: Array, names: list[str] | None, target: str | int | None) ->
     count = table.shape[1]
     if target is None:
         index = count - 1
-    elif names is not None and str(target) in names:
-        index = names.index(str(target))
+    elif names is not None and isinstance(target, str) and names.count(target) > 1:
+        raise ValueError(f"target must name one column; {names.count(target)} are named {target!r}.")
+    elif names is not None and isinstance(target, str) and target in names:
+        index = names.index(target)
     else:
         try:
             index = int(target)
-        except ValueError:
+        except (ValueError, TypeError):
             known = (
                 "it has no header"
                 if names is None
@@ -234,20 +240,51 @@ def _csv(path: Path, target: str | int | None) -> tuple[Any, Any, str]:
             )
             if names is None:
                 stream.seek(0)
-            with np.errstate(all="ignore"):
-                table = np.loadtxt(stream, delimiter=delimiter, ndmin=2, quotechar='"', encoding="utf-8")
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # an empty table
+                table = np.loadtxt(
+                    stream, delimiter=delimiter, ndmin=2, quotechar='"', comments=None, encoding="utf-8"
+                )
+    except csv.Error as error:
+        raise ValueError(f"data file {str(path)!r} cannot be read as .csv: {error}.") from None
     except UnicodeDecodeError:
         raise ValueError(f"data file {str(path)!r} is not text in UTF-8, so it is no .csv.") from None
     except ValueError as error:
         raise ValueError(
             f"data file {str(path)!r} must hold numbers only below its header: {' '.join(str(error).split())} "
-            "Encode or drop non-numeric columns and missing values first."
+            "Fields are separated by commas, semicolons or tabs, decimals by points; encode or drop non-numeric "
+            "columns and missing values first."
         ) from None
     except UserWarning:
         table = np.empty((0, 0))
     if table.size == 0:
         raise ValueError(f"data file {str(path)!r} holds no rows.")
+    _check_header(path, row, names, table.shape[1])
     return _columns(table, names, target)
+
+
+def _check_header(path: Path, first: list[str], names: list[str] | None, count: int) -> None:
+    """Refuse the headers with which a column would be taken for its neighbour, or an index for a feature."""
+    if names is None:
+        if count > 2 and [v.strip() for v in first] == [str(i) for i in range(count)]:
+            raise ValueError(
+                f"data file {str(path)!r} begins with the row 0, 1, ..., {count - 1}; name or drop this header."
+            )
+        return
+    if any(_is_number(name) for name in names):
+        raise ValueError(
+            f"data file {str(path)!r} begins with a row of numbers and text: name every column in words, drop the "
+            "row, or fill its missing values."
+        )
+    if len(names) != count:
+        raise ValueError(
+            f"data file {str(path)!r} names {len(names)} columns but has {count}; mend the header."
+        )
+    if "" in names:
+        raise ValueError(
+            f"data file {str(path)!r} has a column without a name (number {names.index('')}); name it, or drop the "
+            "index it may be: DataFrame.to_csv(..., index=False)."
+        )
 
 
 def _parquet(path: Path, target: str | int | None) -> tuple[Any, Any, str]:

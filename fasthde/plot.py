@@ -27,11 +27,12 @@ def _axes(ax: Any) -> Any:
 
 
 def _plain_ticks(ax: Any) -> None:
-    """1, 2, 5 and powers of ten in plain numbers: learning curves rarely span many decades."""
+    """Plain numbers: learning curves rarely span many decades."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 4, 5, 6, 8)))
         axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         axis.set_minor_formatter(NullFormatter())
 
@@ -81,11 +82,25 @@ def learning_curve(
     >>> ax.get_xlabel()
     'training samples n'
     """
+    n, lam, test = np.atleast_1d(n), np.atleast_1d(lam), np.asarray(test)
+    if (
+        n.ndim != 1
+        or lam.ndim != 1
+        or test.reshape(test.shape or (1,)).shape
+        not in ((n.size, lam.size), *([(n.size,)] if lam.size == 1 else []))
+    ):
+        raise ValueError(
+            f"test must have shape (sizes, ridges) = ({n.size}, {lam.size}) for one-dimensional n and lam; got n "
+            f"{n.shape}, lam {lam.shape}, test {test.shape}."
+        )
+    test = test.reshape(n.size, lam.size)
+    train = None if train is None else np.asarray(train).reshape(n.size, lam.size)
     ax = _axes(ax)
     order = np.argsort(lam)
+    mark = "_" if n.size == 1 else None  # a line of one point would not be seen
     for i, j in enumerate(order):
         colour = COLOURS[i % len(COLOURS)]
-        ax.plot(n, test[:, j], color=colour, lw=1.8, label=f"$\\lambda$ = {lam[j]:g}")
+        ax.plot(n, test[:, j], color=colour, lw=1.8, marker=mark, label=f"$\\lambda$ = {lam[j]:g}")
         if train is not None:
             ax.plot(n, train[:, j], color=colour, lw=1.0, ls=":")
         if measured is not None:
@@ -95,10 +110,10 @@ def learning_curve(
             )  # fmt: skip
     ax.set_xscale("log")
     ax.set_yscale("log")
-    _plain_ticks(ax)
     drawn = [test] if measured is None else [test, measured.test]
     finite = np.concatenate([v[np.isfinite(v) & (v > 0)] for v in drawn])
     ax.set_ylim(finite.min() / 1.25, min(finite.max(), 100.0 * np.median(finite)) * 1.4)
+    _plain_ticks(ax)
     if rank is not None and n.min() < rank < n.max():
         ax.axvline(rank, color="0.6", lw=0.8, ls="--", zorder=0)
         ax.annotate(

@@ -198,6 +198,7 @@ class Spectrum(Record):
         1.0
         """
         x = check.not_empty("X", check.finite("X", check.real_array("X", X, ndim=2)))
+        check.ordinary_size("X", x)
         if center:
             x = x - x.mean(axis=0)
         n, p = x.shape
@@ -277,7 +278,7 @@ class Spectrum(Record):
     def effective_rank(self) -> float:
         """``(tr C)**2/tr C**2``: the number of directions that carry the variance; TypeError for a measure."""
         self.dimension  # noqa: B018  (refuses measures)
-        top = float(self.values.max())
+        top = float(self.values[self.multiplicity > 0].max())
         if top == 0.0:
             return 0.0
         t = self.values / top  # no overflow

@@ -132,7 +132,11 @@ def test_bad_input():
         (([50.5], [0.1]), {}, "whole numbers"),
         (([50], [-0.1]), {}, "lam must be >= 0"),
         (([50], [0.1]), {"draws": 1}, "draws must be an integer >= 2"),
-        (([30], [0.1]), {"data": (X, y)}, "at most 29 of 30"),
+        (([30], [0.1]), {"data": (np.ones((30, 210)), y)}, "at most 29 of 30"),
+        (([10], [0.1]), {"data": (X, y)}, "dimension 210; it has 4"),
+        (([], [0.1]), {}, "n must not be empty"),
+        (([50], []), {}, "lam must not be empty"),
+        (([50], [0.1]), {"threads": 0}, "threads must be"),
         (([10], [0.1]), {"data": (X, y[:-1])}, "one entry for each of the 30"),
         (([[10]], [0.1]), {}, "one-dimensional"),
     ]:
@@ -140,6 +144,8 @@ def test_bad_input():
             fh.check(problem, *arguments, **keywords)
     with pytest.raises(TypeError, match="must be a LinearProblem"):
         fh.check("ridge", [10], [0.1])
+    with pytest.raises(TypeError, match="pair"):
+        fh.check(problem, [10], [0.1], data=X)
     with pytest.raises(ValueError, match="whole multiplicities"):
         fh.check(fh.LinearProblem(fh.Spectrum.isotropic(1e9), 1.0, 0.1), [50], [0.1])
     with pytest.raises(ValueError, match="one target"):

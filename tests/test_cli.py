@@ -93,6 +93,8 @@ BAD = {
     "lam text": ["--lam", "a,b"],
     "check": ["--check", "1"],
     "check text": ["--check", "ten"],
+    "seed": ["--seed", "-1"],
+    "n count": ["--n", "5:50:1e9"],
     "plot suffix": ["--plot", "x.txt"],
     "plot folder": ["--plot", "no/such/folder/x.png"],
     "out suffix": ["--out", "x.txt"],
@@ -131,6 +133,27 @@ def test_existing_output_survives_a_failed_run(capsys, tmp_path, monkeypatch):
     assert "disk full" in err
     assert out.read_text() == "precious"
     assert [p.name for p in tmp_path.iterdir()] == ["c.csv"]
+
+
+def test_the_data_file_is_never_the_output(capsys, tmp_path):
+    path = tmp_path / "d.csv"
+    rows = np.random.default_rng(0).standard_normal((50, 3))
+    np.savetxt(path, rows, delimiter=",", header="a,b,y", comments="")
+    before = path.read_bytes()
+    code, _, err = run(
+        capsys, "curve", "--data", str(path), "--check", "0", "--n", "10,20", "--out", str(path)
+    )
+    assert code == 2
+    assert "must not be the data file" in err
+    assert path.read_bytes() == before
+
+
+def test_few_samples_a_feature_are_named(capsys, tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "few.npz", X=rng.standard_normal((60, 20)), y=rng.standard_normal(60))
+    code, out, err = run(capsys, "curve", "--data", str(tmp_path / "few.npz"), "--check", "0", "--n", "30,50")
+    assert (code, err) == (0, "")
+    assert "caution: 60 samples for 20 features" in out
 
 
 def test_module_entry_point_closed_pipe():

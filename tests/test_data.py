@@ -85,6 +85,9 @@ def test_target_by_number(tmp_path, kind):
 
 def test_target_by_name(tmp_path):
     assert data.load(write(tmp_path, "csv"), "b").target == "b"
+    (tmp_path / "twice.csv").write_text("a,a,y\n1,2,3\n4,5,6\n")
+    with pytest.raises(ValueError, match="2 are named 'a'"):
+        data.load(tmp_path / "twice.csv", "a")
     with pytest.raises(ValueError, match="columns: a, b, c, target"):
         data.load(write(tmp_path, "csv"), "price")
     np.savez(tmp_path / "two.npz", X=X, price=Y)
@@ -112,6 +115,14 @@ def test_csv_dialects(tmp_path, text):
 BAD = {
     "empty.csv": (b"", "holds no rows"),
     "header_only.csv": (b"a,b\n", "holds no rows"),
+    "short_header.csv": (b"a,b\n1,2,3\n4,5,6\n", "names 2 columns but has 3"),
+    "index.csv": (b",a,b\n0,1,2\n1,3,4\n", "index=False"),
+    "numbers_for_names.csv": (b"0,1,2\n1.5,2.5,3.5\n4,5,6\n", "begins with the row 0, 1"),
+    "mixed_header.csv": (b"1,NA,3\n4,5,6\n7,8,9\n", "numbers and text"),
+    "hash.csv": (b"a,b\n1,2\n#3,4\n", "numbers only"),
+    "comment.csv": (b"# made by hand\n1,2\n3,4\n", "names 1 columns but has 2"),
+    "long_field.csv": (b'"' + b"a" * 140_000 + b'",b\n1,2\n', "cannot be read as .csv"),
+    "damaged_header.npy": (b"\x93NUMPY\x01\x00\x88\x13{'descr': " + b"(" * 4991, "cannot be read as .npy"),
     "words.csv": (b"a,b\n1,red\n2,blue\n", "numbers only"),
     "gap.csv": (b"a,b\n1,2\n,3\n", "numbers only"),
     "ragged.csv": (b"1,2,3\n4,5\n", "numbers only"),

@@ -172,7 +172,7 @@ def test_empty(shape):
         (None, np.nan, None, ValueError, "^n must"),
         (None, "a", None, TypeError, "^n must"),
         (None, 100.0, 0, ValueError, "^threads must"),
-        ("many", 100.0, None, ValueError, "^problem must have one target; it has 2"),
+        ("many", 100.0, None, ValueError, "^problem must have one target and no axis"),
         ("H", 100.0, None, TypeError, "^problem must be a LinearProblem"),
     ],
 )
@@ -201,3 +201,29 @@ def test_no_ridge_on_a_grid_does_better(levels, noise, size, norms):
     grid = ridge(problem, n, np.concatenate(([0.0, np.inf], top * np.geomspace(1e-12, 1e12, 481))))
     assert r.test <= grid.test.min() * (1 + 1e-14)
     assert (r.status is fh.Status.BOUNDARY) == (r.lam in (0.0, np.inf))
+
+
+@pytest.mark.parametrize("n", [60.0, 120.0, 200.0, 1000.0])
+@pytest.mark.parametrize("noise", [1e-23, 1e-16, 1e-5, 1e17])
+@pytest.mark.parametrize(
+    ("values", "multiplicity", "signal"),
+    [([1.0, 2.0, 0.5], [30, 40, 50], 1.0), ([1.0, 1e-20], [40, 80], [0.0, 1.0])],
+)
+def test_optimum_on_every_scale(n, noise, values, multiplicity, signal):
+    """No ridge of a fine grid over 80 decades does better, n = rank included."""
+    problem = fh.LinearProblem(fh.Spectrum(values, multiplicity), signal, noise)
+    best = fh.optimal_ridge(problem, n)
+    grid = fh.ridge(problem, n, np.append(np.geomspace(1e-50, 1e30, 2001), 0.0))
+    assert best.excess <= grid.excess.min() * (1 + 1e-9)
+
+
+def test_optimum_with_intercept():
+    problem = fh.LinearProblem(fh.Spectrum.power_law(200, 0.8), 1.0, 0.3)
+    n = np.array([30.0, 150.0, 900.0])
+    best = fh.optimal_ridge(problem, n, intercept=True)
+    np.testing.assert_array_equal(best.n, n)
+    for factor in (0.9, 1.1):
+        assert (fh.ridge(problem, n, best.lam * factor, intercept=True).test > best.test).all()
+    np.testing.assert_allclose(fh.ridge(problem, n, best.lam, intercept=True).test, best.test, rtol=1e-14)
+    with pytest.raises(ValueError, match="n must be > 1"):
+        fh.optimal_ridge(problem, 1.0, intercept=True)

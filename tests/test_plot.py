@@ -42,6 +42,15 @@ def test_divergence_does_not_set_the_scale(curve):
     assert ax.get_ylim()[1] < 100
 
 
+def test_shapes(curve):
+    _, n, lam, r = curve
+    ax = fh.plot.learning_curve(n, 0.1, r.test[:, 0])
+    assert np.array_equal(ax.lines[0].get_ydata(), r.test[:, 0])
+    assert fh.plot.learning_curve(n[:1], lam, r.test[:1]).lines[0].get_marker() == "_"
+    with pytest.raises(ValueError, match=r"test must have shape \(sizes, ridges\) = \(30, 2\)"):
+        fh.plot.learning_curve(n, lam, r.test.T)
+
+
 def test_save(curve, tmp_path):
     _, n, lam, r = curve
     ax = fh.plot.learning_curve(n, lam, r.test)

@@ -223,3 +223,29 @@ def test_status_and_success(records):
             f.name: getattr(records["scalar result"], f.name) for f in dataclasses.fields(fh.RidgeResult)
         }
         assert fh.RidgeResult(**{**fields, "status": status}).success is good
+
+
+def test_saving_through_a_link_keeps_the_link(tmp_path):
+    H = fh.Spectrum([1.0, 2.0])
+    (tmp_path / "real.npz").write_bytes(b"old")
+    (tmp_path / "link.npz").symlink_to(tmp_path / "real.npz")
+    H.save(tmp_path / "link.npz")
+    assert (tmp_path / "link.npz").is_symlink()
+    assert fh.Spectrum.load(tmp_path / "real.npz") == H
+
+
+def test_special_files_are_left_alone(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(ValueError, match="regular file"):
+            fh.Spectrum([1.0]).save(place)
+    assert (tmp_path / "pipe").is_fifo()
+    with pytest.raises(FileNotFoundError, match="folder of"):
+        fh.Spectrum([1.0]).save(tmp_path / "absent" / "x.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04 truncated"])
+def test_what_cannot_be_loaded(tmp_path, content):
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(ValueError, match="must hold a Spectrum"):
+        fh.Spectrum.load(tmp_path / "x.npz")

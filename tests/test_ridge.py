@@ -719,6 +719,10 @@ _SCALINGS = ["fasthde", "sklearn", "half", "dimension"]
 @pytest.mark.parametrize("src", _SCALINGS)
 @pytest.mark.parametrize("dst", _SCALINGS)
 def test_convert_ridge_round_trip(src, dst):
+    if src == dst:  # most likely a forgotten argument: the other side has a default
+        with pytest.raises(ValueError, match="src and dst must differ"):
+            fh.convert_ridge(1.0, 10, src, dst, p=30)
+        return
     value = np.array([0.0, 1e-5, 0.3, 1e200, np.inf])
     there = fh.convert_ridge(value, [[70], [1300]], src, dst, p=30)
     assert there.shape == (2, 5)
@@ -768,3 +772,25 @@ def test_convert_ridge_refuses(arguments, message):
 def test_convert_ridge_bad_elements_become_nan():
     np.testing.assert_array_equal(fh.convert_ridge([-1.0, 5.0], 10), [np.nan, 0.5])
     np.testing.assert_array_equal(fh.convert_ridge(5.0, [0, np.nan, -3, 10]), [np.nan, np.nan, np.nan, 0.5])
+
+
+def test_shift_on_tiny_eigenvalues():
+    t = [1.0, 1e-160]
+    problem = fh.LinearProblem(fh.Spectrum(t, [30, 50]), 1.0, 0.1)
+    shifted, own = fh.ridge(problem, 100.0, 0.0, test_spectrum=t), fh.ridge(problem, 100.0, 0.0)
+    assert shifted.test == pytest.approx(own.test, rel=1e-13)
+
+
+def test_ridgeless_after_a_huge_ridge():
+    problem = fh.LinearProblem(fh.Spectrum.power_law(300, 1.0), 1.0, 0.1)
+    both = fh.ridge(problem, 100.0, [1e300, 0.0])
+    assert both.status.tolist() == [0, 0]
+    assert both.test[1] == pytest.approx(fh.ridge(problem, 100.0, 0.0).test, rel=1e-13)
+    assert both.iterations[1] < 30
+
+
+@pytest.mark.parametrize("wrong", ["no", 1, None, np.array([True, False])])
+def test_intercept_must_be_a_truth_value(wrong):
+    problem = fh.LinearProblem(fh.Spectrum.isotropic(100), 1.0, 0.1)
+    with pytest.raises(TypeError, match="intercept must be True or False"):
+        fh.ridge(problem, 100.0, 0.1, intercept=wrong)

@@ -18,8 +18,9 @@ from fasthde._jit import SUM_MATH, driver, kernel, prange
 from fasthde._kernels.fixed_point import solve
 from fasthde._kernels.ridge import norm_outputs, signal_sum
 
-DECADES = 16  # of lambda on either side of trace/n
+DECADES = 16  # of lambda on either side of trace/n, at least
 STEPS = 4  # grid points a decade
+MARGIN = 1e5  # beyond the outermost scales
 
 
 @kernel(fastmath=SUM_MATH, inline=True)
@@ -85,11 +86,44 @@ def excess_and_slope(n, lam, guess, levels, signal, norms, split):
     return whole / rest, slope, delta, split
 
 
+@kernel(inline=True)
+def _range(n, levels, trace, signal, norms):
+    """Ridges between which every minimum lies.
+
+    Far above (below) the spectrum bias and variance are powers of kappa, which balance at
+    noise sum k t**2/(n sum c t) (noise sum k/t / (n sum c/t**2)) for plain data; norms move that by a factor.
+    """
+    t, k = levels[0], levels[1]
+    signal_t, c, noise, _ = signal
+    top = t[0]
+    bottom = t[0]
+    squares = 0.0
+    inverse = 0.0
+    for i in range(t.size):
+        if k[i] > 0.0:
+            top = max(top, t[i])
+            bottom = min(bottom, t[i])
+            squares += k[i] * t[i] * t[i]
+            inverse += k[i] / t[i]
+    above = 0.0
+    below = 0.0
+    for i in range(c.size):
+        above += c[i] * signal_t[i]
+        below += c[i] / signal_t[i] / signal_t[i]
+    high = max(10.0**DECADES * trace / n, top * MARGIN)
+    low = min(10.0**-DECADES * trace / n, bottom / MARGIN)
+    if noise > 0.0 and above > 0.0:
+        high = max(high, MARGIN * noise * (squares / above / n))
+        # at n = rank the balance is struck by kappa**2 = n lambda/sum k/t
+        kappa = noise * (inverse / below / n)
+        low = min(low, min(kappa, kappa * (kappa * inverse / n)) / MARGIN)
+    return max(low, 1e-290), min(high, 1e290)
+
+
 @kernel
 def optimum_rows(start, stop, n_rows, levels, scale, signal, norms, best, boundary):
     """Best lambda for each n; boundary says that it is 0 or inf."""
     trace = scale[0]
-    points = 2 * DECADES * STEPS + 1
     ratio = 10.0 ** (-1.0 / STEPS)
     for r in range(start, stop):
         n = n_rows[r]
@@ -101,7 +135,8 @@ def optimum_rows(start, stop, n_rows, levels, scale, signal, norms, best, bounda
             continue
         lowest = np.inf
         split = 0
-        lam = 10.0**DECADES * trace / n
+        smallest, lam = _range(n, levels, trace, signal, norms)
+        points = int(np.ceil(STEPS * np.log10(lam / smallest))) + 1
         delta = trace / (n * lam)
         last_slope = 0.0
         for i in range(points):

@@ -12,7 +12,7 @@ Source: El Karoui (2018); Hastie et al. (2022) for the plain form.
 Why this form: every output is a quotient of sums of positive terms. Row kernels are serial; rows are values of n.
 
 Tuples: grid = (n, lam, log lam, order), scale = (trace, rank, rank_low),
-signal = (t, c, mean noise, noise at norm 0), shift = (given, t, b t', b t' at t = 0, t, k t'),
+signal = (t, c, mean noise, noise at norm 0), shift = (given, t, b t', b t' at t = 0, t, k t'/t),
 output = (fields, status, iterations, doubt).
 """
 
@@ -51,12 +51,12 @@ def signal_sum(t, c, kappa):
 
 
 @kernel(fastmath=SUM_MATH, inline=True)
-def variance_sum(t, g, kappa):
-    """Sum of g t/(t + kappa)**2, for g = k t' under covariate shift."""
+def variance_sum(t, h, kappa):
+    """Sum of h (t/(t + kappa))**2, for h = k t'/t under covariate shift."""
     total = 0.0
     for i in range(t.size):
-        r = 1.0 / (t[i] + kappa)
-        total += g[i] * (t[i] * r) * r
+        u = t[i] / (t[i] + kappa)
+        total += h[i] * (u * u)
     return total
 
 
@@ -84,7 +84,7 @@ def risk(point, n, signal, norms, shift, out, r, c):
     kappa, eps, eps1, df1, df2, d, q, gamma, a = point
     tau, w, noise, _, _ = norms
     signal_t, signal_c, mean_noise, dead_noise = signal
-    shifted, shift_c_t, shift_c, shift_c0, shift_g_t, shift_g = shift
+    shifted, shift_c_t, shift_c, shift_c0, shift_h_t, shift_h = shift
     den = d + q * df2
     gain = df1 / den if den > 0.0 else np.inf
     if tau.size == 1 and tau[0] == 1.0:
@@ -102,7 +102,7 @@ def risk(point, n, signal, norms, shift, out, r, c):
     out[6, r, c] = noise_u2 + (variance * below2 if below2 > 0.0 else 0.0)
     if shifted:
         # f G' with f = W/delta**2 and G' = (1/n) sum k t t'/(e t + lambda)**2
-        new = variance_sum(shift_g_t, shift_g, kappa)
+        new = variance_sum(shift_h_t, shift_h, kappa)
         spread = gamma * (new / df1)
         bias = (signal_sum(shift_c_t, shift_c, kappa) if kappa > 0.0 else 0.0) + shift_c0 + spread * bias
         variance = noise_ratio * (new / n) * gain if noise_ratio * new > 0.0 else 0.0
@@ -181,7 +181,7 @@ def ridge_rows(start, stop, grid, levels, scale, signal, norms, shift, output):
                 continue
             asked = lam if lam > 1e-280 * trace / n or excess_samples == 0.0 else 0.0
             if asked > 0.0 or excess_samples < 0.0:  # without a ridge and with n < rank, kappa stays positive
-                start = kappa1
+                start = min(kappa1, trace / (n * total))
                 log_now = log_lam[q, c]
                 x = np.inf
                 if asked > 0.0:
@@ -209,7 +209,8 @@ def ridge_rows(start, stop, grid, levels, scale, signal, norms, shift, output):
             risk(point, n, signal, norms, shift, out, r, c)
             iterations[r, c] = used
             out[10, r, c] = error
-            status[r, c] = CONVERGED if error <= 1e-14 else NOT_CONVERGED
+            # written so that NaN, too, is not converged
+            status[r, c] = CONVERGED if error <= 1e-14 and out[0, r, c] >= 0.0 else NOT_CONVERGED
             if out[0, r, c] == np.inf:
                 status[r, c] = DIVERGES
             if n < 20.0 or out[8, r, c] * out[8, r, c] < 20.0 * out[9, r, c]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from fasthde import _measure
 from fasthde import _validate as check
 from fasthde._kernels import fixed_point
-from fasthde._results import ValidityWarning
+from fasthde._results import warn_user
 from fasthde.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -37,14 +36,17 @@ def estimate_problem(
     x = check.not_empty("X", check.finite("X", check.real_array("X", X, ndim=2), hint))
     targets = check.finite("y", check.real_array("y", y), hint)
     if targets.ndim not in (1, 2) or targets.shape[0] != x.shape[0]:
+        hint = " Is X transposed? Samples go in rows." if targets.shape[:1] == x.shape[1:] else ""
         raise ValueError(
-            f"y must have one row for each of the {x.shape[0]} samples; got shape {targets.shape}."
+            f"y must have one row for each of the {x.shape[0]} samples; got shape {targets.shape}.{hint}"
         )
-    single = targets.ndim == 1
+    single = targets.ndim == 1 or targets.shape[1] == 1
     targets = targets.reshape(x.shape[0], -1)
     check.integer("nodes", nodes, 1)
+    check.ordinary_size("X", x)
+    check.ordinary_size("y", targets)
     if center:
-        x = x - x.mean(axis=0)
+        x = np.where(np.ptp(x, axis=0) == 0, 0.0, x - x.mean(axis=0))  # a constant less its mean may be 1e-17
         targets = targets - targets.mean(axis=0)
     constant = (np.ptp(targets, axis=0) == 0) if center else (targets == 0).all(axis=0)
     if constant.any():
@@ -68,11 +70,9 @@ def estimate_problem(
     values = np.where(np.arange(features) < rank, values, 0.0)
 
     if freedom < FEW * rank:
-        warnings.warn(
+        warn_user(
             f"{samples} samples for {rank} features: the sample's spectrum is wider than the population's, and "
-            f"test errors come out low, of the order of {0.5 * rank / freedom:.0%}. More samples, or fewer features.",
-            ValidityWarning,
-            stacklevel=3,
+            f"test errors come out low, of the order of {0.5 * rank / freedom:.0%}. More samples, or fewer features."
         )
 
     # least squares in the eigenbasis: columns of u are orthonormal

@@ -136,9 +136,9 @@ class LinearProblem(Record):
         Parameters
         ----------
         X : array_like, shape (n_samples, n_features)
-            Inputs, n_samples > n_features.
+            Inputs, more samples than their rank (two more when centred).
         y : array_like, shape (n_samples,) or (n_samples, targets)
-            Targets.
+            Targets; a single column is one target.
         center : bool, optional
             Subtract the column means of X and the mean of y (one degree of freedom).
         elliptical : bool, optional
@@ -160,7 +160,8 @@ class LinearProblem(Record):
         Raises
         ------
         ValueError
-            If there are not more samples than features (the residuals then carry no noise), or y is constant.
+            If there are not more samples than the rank of X (the residuals then carry no noise), or y is
+            constant.
 
         Notes
         -----

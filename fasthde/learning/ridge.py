@@ -13,7 +13,7 @@ from fasthde import _validate as check
 from fasthde._grid import Grid
 from fasthde._kernels import optimum
 from fasthde._kernels import ridge as kernels
-from fasthde._results import RidgeResult, Status, ValidityWarning, freeze
+from fasthde._results import RidgeResult, Status, ValidityWarning, freeze, warn_user
 from fasthde.learning.problem import LinearProblem, Prepared
 from fasthde.spectrum import Spectrum
 
@@ -47,10 +47,12 @@ def ridge(
         Ridge, >= 0. 0 is the exact ridgeless limit (minimum-norm interpolation when n is below the rank).
     intercept : bool, optional
         The fit centres X and y by its training means (scikit-learn's default). It costs one sample, and the
-        error of the means adds ``(1 + 1/n)`` to the test error.
+        error of the means multiplies the test error by ``1 + 1/n``.
     test_spectrum : array_like, shape (levels,), or Spectrum, optional
-        Covariate shift: eigenvalues of the test covariance on the eigenvectors of the training one, level by
-        level. ``test``, ``excess``, ``bias`` and ``variance`` are then those of the test distribution.
+        Covariate shift: eigenvalues of the test covariance on the eigenvectors of the training one, in the
+        order of the problem's levels (beware of builders that sort). ``test``, ``excess``, ``bias`` and
+        ``variance`` are then those of the test distribution; its norms do not matter, and the noise is that of
+        the problem.
     compress : bool, optional
         Sum over Gauss nodes instead of all levels (same numbers to 1e-14; see `Spectrum.compress`).
     threads : int, optional
@@ -90,10 +92,8 @@ def ridge(
            [0.6783, 0.1914]])
     """
     _check_problem(problem)
-    n_array = check.swept("n", n, zero=False, hint=_N_HINT)
+    n_array = _samples(n, intercept)
     lam_array = check.swept("lam", lam, zero=True, hint=_LAM_HINT)
-    if intercept and n_array.ndim == 0 and n_array <= 1:
-        raise ValueError(f"n must be > 1 with intercept=True, which costs one sample; got {float(n_array)}.")
     threads = check.threads(threads)
     shift = _shifts(problem, test_spectrum, compress)
     prepared = problem._prepare(bool(compress))
@@ -114,6 +114,15 @@ def ridge(
     return _wrap(fields, problem.spectrum.values)
 
 
+def _samples(n: ArrayLike, intercept: Any) -> Array:
+    array = check.swept("n", n, zero=False, hint=_N_HINT)
+    if not isinstance(intercept, bool | np.bool_):
+        raise TypeError(f"intercept must be True or False; got {intercept!r}.")
+    if intercept and array.ndim == 0 and array <= 1:
+        raise ValueError(f"n must be > 1 with intercept=True, which costs one sample; got {float(array)}.")
+    return array
+
+
 def _check_problem(problem: Any) -> None:
     if not isinstance(problem, LinearProblem):
         raise TypeError(
@@ -124,7 +133,7 @@ def _check_problem(problem: Any) -> None:
 
 def _centred(n: Array, lam: Array) -> tuple[Array, Array]:
     """Samples about their mean: n - 1 of them, in a Gram matrix divided by n."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return n - 1.0, np.where(np.isinf(n), lam, lam * n / (n - 1.0))
 
 
@@ -150,7 +159,7 @@ _NO_SHIFT = (False, np.ones(1), np.zeros(1), 0.0, np.ones(1), np.zeros(1))
 
 
 def _shifts(problem: LinearProblem, test_spectrum: Any, compress: bool) -> list[Any]:
-    """Covariate shift as two measures a target: b t' and k t'."""
+    """Covariate shift as two measures a target: b t' and k t'/t."""
     count = problem.targets or 1
     if test_spectrum is None:
         return [_NO_SHIFT] * count
@@ -167,7 +176,9 @@ def _shifts(problem: LinearProblem, test_spectrum: Any, compress: bool) -> list[
         "test_spectrum", check.real_array("test_spectrum", test_spectrum), "levels", H.values.size
     )
     check.non_negative("test_spectrum", new, "It holds eigenvalues of a covariance.")
-    spread = _measure.measure(H.values, H.multiplicity * new, compress)
+    alive = H.values > 0
+    ratio = H.multiplicity[alive] * (new[alive] / H.values[alive])
+    spread = _measure.measure(H.values[alive], ratio, compress)
     signal = problem.signal.reshape(H.values.size, -1)
     dead = H.values == 0
     return [
@@ -217,15 +228,15 @@ def _wrap(fields: dict[str, Any], levels: Array) -> RidgeResult:
 def _warn_small(count: int, n: Array) -> None:
     if count:
         shown = ", ".join(f"{v:g}" for v in np.unique(n)[:5])
-        warnings.warn(
+        warn_user(
             f"{count} element(s) speak of a small system (n or df1**2/df2 below 20), among them n = {shown}: "
-            "the theory's error there is of order one over that number.",
-            ValidityWarning,
-            stacklevel=3,
+            "the theory's error there is of order one over that number."
         )
 
 
-def optimal_ridge(problem: LinearProblem, n: ArrayLike, *, threads: int | None = None) -> RidgeResult:
+def optimal_ridge(
+    problem: LinearProblem, n: ArrayLike, *, intercept: bool = False, threads: int | None = None
+) -> RidgeResult:
     """Find the ridge of least test error for each n.
 
     Parameters
@@ -234,6 +245,8 @@ def optimal_ridge(problem: LinearProblem, n: ArrayLike, *, threads: int | None =
         The population, plain or elliptical, with a single target.
     n : array_like
         Training samples, > 0.
+    intercept : bool, optional
+        As in `ridge`.
     threads : int, optional
         None chooses; an int forces.
 
@@ -250,10 +263,11 @@ def optimal_ridge(problem: LinearProblem, n: ArrayLike, *, threads: int | None =
 
     Notes
     -----
-    The global minimum of a grid over 32 decades is refined to a root of the analytic derivative of the test
-    error, so ``lam`` itself is accurate to a relative 1e-12 times ``1 + kappa/lam`` (a ridge far below kappa hardly
-    moves anything), not only to the square root of the rounding error. When the signal is
-    spread in proportion to the multiplicities, ``lam = (p/n) noise/|beta|**2`` for any spectrum.
+    The global minimum of a grid over all scales of the problem (32 decades at least) is refined to a root of the
+    analytic derivative of the test error, so ``lam`` itself is accurate to a relative 1e-12 times
+    ``1 + kappa/lam`` (a ridge far below kappa hardly moves anything), not only to the square root of the
+    rounding error. When the signal is spread in proportion to the multiplicities,
+    ``lam = (p/n) noise/|beta|**2`` for any spectrum.
 
     Examples
     --------
@@ -266,26 +280,32 @@ def optimal_ridge(problem: LinearProblem, n: ArrayLike, *, threads: int | None =
     _check_problem(problem)
     if problem.targets is not None:
         raise ValueError(
-            f"problem must have one target; it has {problem.targets}. Build one LinearProblem for each."
+            f"problem must have one target and no axis for targets; its signal has shape {problem.signal.shape}. "
+            "Build one LinearProblem for each."
         )
-    n_array = check.swept("n", n, zero=False, hint=_N_HINT)
+    n_array = _samples(n, intercept)
+    used_n = n_array - 1.0 if intercept else n_array
+    threads = check.threads(threads)
     prepared = problem._prepare()
     levels, _, signal, norms = prepared[0]
-    rows = np.ascontiguousarray(n_array.reshape(-1))
+    rows = np.ascontiguousarray(used_n.reshape(-1))
     best, boundary = np.empty(rows.size), np.zeros(rows.size, np.bool_)
     if rows.size:
         work = 600.0 * rows.size * (levels[0].size + signal[0].size + 4 * norms[0].size)
         _jit.map_rows(
-            optimum.optimum_rows, optimum.optimum_driver, rows.size, work, check.threads(threads),
+            optimum.optimum_rows, optimum.optimum_driver, rows.size, work, threads,
             rows, *prepared[0], best, boundary,
         )  # fmt: skip
-    fields, small = _solve(
-        prepared, 0, n_array, best.reshape(n_array.shape), _NO_SHIFT, check.threads(threads)
-    )
+    lam = best.reshape(n_array.shape)
+    fields, (small, where) = _solve(prepared, 0, used_n, lam, _NO_SHIFT, threads)
+    if intercept:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            lam = np.where(np.isinf(n_array), lam, lam * (n_array - 1.0) / n_array)
+        _add_intercept(fields, fields["bias"], fields["variance"], n_array, lam)
     at_boundary = boundary.reshape(n_array.shape) & (np.asarray(fields["status"]) == Status.CONVERGED)
     marked = np.where(at_boundary, np.int8(Status.BOUNDARY), fields["status"])
     fields["status"] = marked if marked.ndim else Status(int(marked))
-    _warn_small(*small)
+    _warn_small(small, where + intercept)
     return _wrap(fields, problem.spectrum.values)
 
 
@@ -324,9 +344,15 @@ def convert_ridge(
     Examples
     --------
     >>> import fasthde as fh
-    >>> fh.convert_ridge(50.0, n=1000, src="sklearn")
+    >>> fh.convert_ridge(50.0, n=1000)  # scikit-learn's alpha to lam
     0.05
+    >>> fh.convert_ridge(0.05, n=1000, src="fasthde", dst="sklearn")  # and back
+    50.0
     """
+    if src == dst:
+        raise ValueError(
+            f"src and dst must differ; both are {src!r}. Name the scaling at hand and the one wanted."
+        )
     lam = check.swept("value", value, zero=True, hint="A ridge is not negative.")
     size = check.swept("n", n, zero=False, hint=_N_HINT)
     # a bad element becomes NaN, its neighbours are converted

@@ -1,0 +1,7 @@
+"""``python -m fasthde``."""
+
+import sys
+
+from fasthde.cli import main
+
+sys.exit(main())
