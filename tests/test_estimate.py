@@ -177,3 +177,23 @@ def test_patches_figures():
     asked = (n[:, None] >= 60) & ~((ratio >= 0.25) & (ratio <= 4) & (lam < 1e-4))
     assert ((abs(result.ratio - 1) <= 0.15) | (abs(result.z_score) <= 3))[asked].all()
     assert (wrong.test / result.test).min() < 0.5
+
+
+@few
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("elliptical", [True, False])
+def test_without_noise(center, elliptical):
+    """An exact linear function, also on three samples: noise at rounding level, no warning."""
+    rng = np.random.default_rng(0)
+    for X in (np.array([[1.0], [2.0], [4.0]]), rng.standard_normal((300, 10))):
+        problem = fh.LinearProblem.from_data(X, X.sum(axis=1), center=center, elliptical=elliptical)
+        assert (problem.noise < 1e-25).all()
+        assert np.isfinite(fh.ridge(problem, 50.0, 0.1).test)
+
+
+@few
+def test_samples_that_share_no_direction():
+    X = np.concatenate([np.eye(10) * 1e6, np.zeros((30, 10))])
+    y = np.random.default_rng(0).standard_normal(40)
+    with pytest.raises(ValueError, match="elliptical=False"):
+        fh.LinearProblem.from_data(X, y, center=False)

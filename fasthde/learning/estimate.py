@@ -103,6 +103,11 @@ def estimate_problem(
 
 def _profile(raw: Array, squares: Array, nodes: int) -> tuple[Array, Array, Array]:
     """Quantile nodes of the norms (mean 1), their weights, and the mean square in each."""
+    if not raw.sum() > 0:
+        raise ValueError(
+            "X must have samples that share directions: each non-zero sample alone spans one, so the norms cannot be "
+            "told from the covariance. Use elliptical=False."
+        )
     groups = np.array_split(np.argsort(raw, kind="stable"), min(nodes, raw.size))
     node = np.array([raw[g].mean() for g in groups])
     weight = np.array([g.size for g in groups]) / raw.size
@@ -147,8 +152,11 @@ def _norms_and_noise(
     point = fixed_point.solve_saturated(float(freedom), float(t.size), float(freedom - t.size), norms)[0]
     below, share = _excess_per_noise(point, node, weight, freedom)
     predicted = (weight * below**2) @ (noise + node[:, None] * (share @ noise))
-    with np.errstate(invalid="ignore"):
-        noise = noise * np.where(predicted > 0, mean_square / predicted, 0.0)
+    level = np.divide(mean_square, predicted, out=np.zeros_like(predicted), where=predicted > 0)
+    flat = mean_square * (
+        u.shape[0] / (freedom - t.size)
+    )  # no profile to be seen: the plain estimate everywhere
+    noise = np.where(predicted > 0, noise * level, flat)
     load = weight * (1.0 - below)
     return node, weight, noise, (load @ noise) / (load.sum() * freedom)
 
