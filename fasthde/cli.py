@@ -6,6 +6,7 @@ import argparse
 import csv
 import io
 import sys
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -176,6 +177,10 @@ def _check_outputs(args: argparse.Namespace) -> None:
             raise ValueError(f"{option}: the folder of {path!r} does not exist.")
         if Path(path).is_dir():
             raise ValueError(f"{option}: {path!r} is a directory.")
+        try:
+            tempfile.TemporaryFile(dir=Path(path).absolute().parent).close()
+        except OSError as error:
+            raise ValueError(f"{option}: cannot write beside {path!r}: {error.strerror or error}.") from None
         if Path(path).exists() and Path(args.data).exists() and Path(path).samefile(args.data):
             raise ValueError(f"{option} must not be the data file {path!r}.")
     if args.plot is not None:

@@ -135,6 +135,16 @@ def test_existing_output_survives_a_failed_run(capsys, tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["c.csv"]
 
 
+def test_unwritable_folder_is_noticed_before_the_work(capsys, tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    code, out, err = run(capsys, "curve", "--out", str(tmp_path / "c.csv"))
+    assert (code, out) == (2, "")
+    assert "--out: cannot write beside" in err
+
+
 def test_the_data_file_is_never_the_output(capsys, tmp_path):
     path = tmp_path / "d.csv"
     rows = np.random.default_rng(0).standard_normal((50, 3))
