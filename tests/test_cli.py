@@ -61,22 +61,19 @@ def test_units(capsys, tmp_path):
     X = 7.0 * rng.standard_normal((500, 25))
     np.savez(tmp_path / "d.npz", X=X, y=X[:, 0] + rng.standard_normal(500))
     arguments = ["curve", "--data", str(tmp_path / "d.npz"), "--n", "100,200", "--check", "0"]
-    _, unit, _ = run(capsys, *arguments, "--lam", "0.1")
+    out = [tmp_path / "unit.csv", tmp_path / "raw.csv"]
+    _, unit, _ = run(capsys, *arguments, "--lam", "0.1", "--out", str(out[0]))
     scale = np.sqrt(X.var(axis=0, ddof=1).mean())
-    _, raw, _ = run(capsys, *arguments, "--lam", str(float(0.1 * scale**2)), "--raw")
+    _, raw, _ = run(capsys, *arguments, "--lam", str(float(0.1 * scale**2)), "--raw", "--out", str(out[1]))
     assert f"X divided by {scale:.6g}" in unit
     assert "as in the data" in raw
 
-    def tests(text):
-        rows = [
-            line.split()
-            for line in text.splitlines()
-            if line.startswith("   ") and line.strip()[:1].isdigit()
-        ]
-        return np.array([float(row[4]) for row in rows])
-
     y = np.load(tmp_path / "d.npz")["y"]
-    np.testing.assert_allclose(tests(unit) * y.var(), tests(raw), rtol=2e-3)
+    tests = [
+        np.array([float(row["test"]) for row in csv.DictReader(path.read_text().splitlines())])
+        for path in out
+    ]
+    np.testing.assert_allclose(tests[0] * y.var(), tests[1], rtol=1e-9)
 
 
 BAD = {

@@ -191,11 +191,15 @@ def test_warmup_and_cache_info(package, tmp_path):
     )
     # after warmup no call compiles anything new
     code += NUMBERS + (
-        "from fasthde._kernels import optimum, ridge\n"
-        "drivers = ridge.ridge_rows, ridge.ridge_driver, optimum.optimum_rows, optimum.optimum_driver\n"
-        "count = lambda: [len(d.signatures) for d in drivers]\n"
+        "from fasthde._kernels import fixed_point, optimum, quadrature, ridge\n"
+        "modules = fixed_point, optimum, quadrature, ridge\n"
+        "found = {n: d for m in modules for n, d in vars(m).items() if hasattr(d, 'signatures')}\n"
+        "count = lambda: {n: len(d.signatures) for n, d in found.items()}\n"
         "before = count(); numbers(1); numbers(2)\n"
         "fh.ridge(fh.LinearProblem(fh.Spectrum.isotropic(100), 1.0, 0.1), 50, 1)\n"
+        "fh.Spectrum.power_law(10000, 1.5).compress()\n"
+        "import numpy as np; x = np.random.default_rng(0).standard_normal((300, 4))\n"
+        "fh.LinearProblem.from_data(x, x[:, 0])\n"
         "assert count() == before, (before, count())\n"
     )
     before, after = map(int, run(code, at=package, NUMBA_CACHE_DIR=tmp_path).split())

@@ -215,6 +215,10 @@ def test_ridge_result_repr(records):
 
 def test_status_and_success(records):
     assert [s.name for s in fh.Status] == ["CONVERGED", "NOT_CONVERGED", "INVALID", "DIVERGES", "BOUNDARY"]
+    from fasthde._kernels import ridge
+
+    for name in ("CONVERGED", "NOT_CONVERGED", "INVALID", "DIVERGES"):
+        assert getattr(ridge, name) == fh.Status[name]
     r = records["array result"]
     np.testing.assert_array_equal(r.success, [[True, True, False]] * 2)
     assert records["divergent result"].success is True

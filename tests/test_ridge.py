@@ -172,9 +172,10 @@ def test_flat_spectrum_at_the_threshold(lam):
 def test_ridgeless_limits_of_kappa(plain):
     assert fh.ridge(flat(), 4000, 1e-12).kappa == pytest.approx(1e-12 / (1 - 0.25), rel=1e-11)
     t = plain.spectrum.values
-    assert fh.ridge(plain, 1000, 1e-20).kappa == pytest.approx(
-        np.sqrt(1000 * 1e-20 / np.sum(1 / t)), rel=1e-4
-    )
+    first, second = np.sum(1 / t), np.sum(1 / t**2)
+    kappa = np.sqrt(1000 * 1e-20 / first)  # n = rank: kappa**2 (sum 1/t - kappa sum 1/t**2 + ...) = n lambda
+    kappa *= 1 + kappa * second / first / 2
+    assert fh.ridge(plain, 1000, 1e-20).kappa == pytest.approx(kappa, rel=1e-8)
 
 
 def test_threshold_diverges():

@@ -50,6 +50,16 @@ def signal_sum(t, c, kappa):
     return total
 
 
+@kernel(inline=True)
+def bias_sum(t, c, kappa):
+    """`signal_sum` with its limits: nothing is missed at kappa = 0, everything at kappa = inf."""
+    if kappa == 0.0:
+        return 0.0
+    if kappa == np.inf:
+        return np.sum(c)
+    return signal_sum(t, c, kappa)
+
+
 @kernel(fastmath=SUM_MATH, inline=True)
 def variance_sum(t, h, kappa):
     """Sum of h (t/(t + kappa))**2, for h = k t'/t under covariate shift."""
@@ -86,12 +96,15 @@ def risk(point, n, signal, norms, shift, out, r, c):
     signal_t, signal_c, mean_noise, dead_noise = signal
     shifted, shift_c_t, shift_c, shift_c0, shift_h_t, shift_h = shift
     den = d + q * df2
-    gain = df1 / den if den > 0.0 else np.inf
+    if kappa == np.inf:
+        gain = 1.0
+    else:
+        gain = df1 / den if den > 0.0 else np.inf
     if tau.size == 1 and tau[0] == 1.0:
         a2, noise_a2, noise_below, noise_u2 = 1.0, noise[0], noise[0] * eps * eps, noise[0] * eps1 * eps1
     else:
         a2, noise_a2, noise_below, noise_u2 = norm_outputs(tau, w, noise, eps, eps1)
-    raw_bias = signal_sum(signal_t, signal_c, kappa) if kappa > 0.0 else 0.0
+    raw_bias = bias_sum(signal_t, signal_c, kappa)
     noise_ratio = noise_a2 if a == 1.0 else noise_a2 / (a * a)
     bias = raw_bias * gain if raw_bias > 0.0 else 0.0
     variance = noise_ratio * (df2 / n) * gain if noise_ratio > 0.0 else 0.0
@@ -103,8 +116,8 @@ def risk(point, n, signal, norms, shift, out, r, c):
     if shifted:
         # f G' with f = W/delta**2 and G' = (1/n) sum k t t'/(e t + lambda)**2
         new = variance_sum(shift_h_t, shift_h, kappa)
-        spread = gamma * (new / df1)
-        bias = (signal_sum(shift_c_t, shift_c, kappa) if kappa > 0.0 else 0.0) + shift_c0 + spread * bias
+        spread = gamma * (new / df1) if gamma > 0.0 else 0.0
+        bias = bias_sum(shift_c_t, shift_c, kappa) + shift_c0 + spread * bias
         variance = noise_ratio * (new / n) * gain if noise_ratio * new > 0.0 else 0.0
         excess = bias + variance
     out[0, r, c] = excess + mean_noise
@@ -114,37 +127,6 @@ def risk(point, n, signal, norms, shift, out, r, c):
     out[7, r, c] = kappa
     out[8, r, c] = df1
     out[9, r, c] = df2
-
-
-@kernel
-def unregularised_risk(kappa, n_is_inf, signal, levels, shift, out, r, c):
-    """Limits n = inf and lambda = inf: no fluctuation, bias only, train = test."""
-    signal_t, signal_c, mean_noise, _ = signal
-    shifted, shift_c_t, shift_c, shift_c0, _, _ = shift
-    t, k = levels[0], levels[1]
-    df1 = 0.0
-    df2 = 0.0
-    if kappa == np.inf:
-        bias = np.sum(signal_c)
-    else:
-        df1, df2, _, _, _ = dimension_sums(t, k, kappa, np.inf)
-        bias = signal_sum(signal_t, signal_c, kappa) if kappa > 0.0 else 0.0
-    out[1, r, c] = bias + mean_noise
-    out[5, r, c] = bias
-    if shifted:
-        if kappa == np.inf:
-            bias = np.sum(shift_c) + shift_c0
-        else:
-            bias = (signal_sum(shift_c_t, shift_c, kappa) if kappa > 0.0 else 0.0) + shift_c0
-    out[0, r, c] = bias + mean_noise
-    out[2, r, c] = bias
-    out[3, r, c] = bias
-    out[4, r, c] = 0.0
-    out[6, r, c] = 0.0
-    out[7, r, c] = kappa
-    out[8, r, c] = df1
-    out[9, r, c] = df2
-    out[10, r, c] = 0.0
 
 
 @kernel
@@ -174,13 +156,15 @@ def ridge_rows(start, stop, grid, levels, scale, signal, norms, shift, output):
                 status[r, c] = INVALID
                 iterations[r, c] = 0
                 continue
-            if n == np.inf or lam == np.inf:
-                unregularised_risk(lam, n == np.inf, signal, levels, shift, out, r, c)
-                status[r, c] = CONVERGED
-                iterations[r, c] = 0
-                continue
             asked = lam if lam > 1e-280 * trace / n or excess_samples == 0.0 else 0.0
-            if asked > 0.0 or excess_samples < 0.0:  # without a ridge and with n < rank, kappa stays positive
+            if lam == np.inf:  # nothing is learned
+                point, error, used = (lam, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0), 0.0, 0
+            elif n == np.inf:  # nothing fluctuates: delta = 0
+                df1, df2, d, _, _ = dimension_sums(levels[0], levels[1], lam, np.inf)
+                point, error, used = (lam, 1.0, 0.0, df1, df2, d, 1.0, 0.0, 1.0), 0.0, 0
+            elif (
+                asked > 0.0 or excess_samples < 0.0
+            ):  # without a ridge and with n < rank, kappa stays positive
                 start = min(kappa1, trace / (n * total))
                 log_now = log_lam[q, c]
                 x = np.inf

@@ -373,10 +373,11 @@ def convert_ridge(
 
 def _warmup() -> None:
     """Run each kernel once with the types that calls use."""
-    H = Spectrum.power_law(64, 1.0)
-    problem = LinearProblem(H, 1.0, 0.1)
+    problem = LinearProblem(Spectrum.power_law(5000, 1.0), 1.0, 0.1)  # so many are thinned first
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ValidityWarning)
         for threads in (1, 2):
             ridge(problem, [30.0, 60.0], [[1.0], [0.0]], threads=threads)
             optimal_ridge(problem, [30.0, 60.0], threads=threads)
+        x = np.random.default_rng(0).standard_normal((40, 2))
+        LinearProblem.from_data(x, x[:, 0])
