@@ -12,6 +12,12 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Spectrum": "fasthde.spectrum",
+    "Law": "fasthde.laws",
+    "marchenko_pastur": "fasthde.laws",
+    "semicircle": "fasthde.laws",
+    "sample_covariance": "fasthde.laws",
+    "wachter": "fasthde.laws",
+    "manova": "fasthde.laws",
     "LinearProblem": "fasthde.learning.problem",
     "ridge": "fasthde.learning.ridge",
     "optimal_ridge": "fasthde.learning.ridge",

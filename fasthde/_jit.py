@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import multiprocessing
 import os
 import threading
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numba.extending
 from numba.core import caching, config
 
 #: Reorderings that vectorise a sum and keep NaN and inf: eight times faster sums, same guards.
@@ -132,6 +134,23 @@ def driver(function: Callable[..., Any]) -> Any:
 prange = numba.prange
 
 
+def reciprocal(x: Any) -> Any:
+    """1/x of a real or complex number; in kernels without numba's guarded complex division (1 ns for 16)."""
+    return 1.0 / x
+
+
+@numba.extending.overload(reciprocal, inline="always", jit_options={"error_model": "numpy"})
+def _reciprocal(x):  # type: ignore[no-untyped-def]
+    if isinstance(x, numba.types.Complex):
+
+        def of_complex(x):  # type: ignore[no-untyped-def]
+            q = 1.0 / (x.real * x.real + x.imag * x.imag)
+            return complex(x.real * q, -x.imag * q)
+
+        return of_complex
+    return lambda x: 1.0 / x
+
+
 # ------------------------------------------------------------------------------------------------- threads
 
 _forked = False
@@ -221,6 +240,17 @@ def map_rows(
         return
     pool = _pool(threads)
     for job in [pool.submit(rows_kernel, bounds[i], bounds[i + 1], *args) for i in range(blocks)]:
+        job.result()
+
+
+def map_blocks(block: Callable[[int, int], None], rows: int, threads: int | None) -> None:
+    """Run ``block(start, stop)``, a Python function around nogil kernels, over ``range(rows)`` in a thread pool."""
+    count = threads or (available_threads() if _on_main_thread() else 1)
+    bounds = [rows * i // (4 * count) for i in range(4 * count + 1)]
+    if count <= 1:
+        block(0, rows)
+        return
+    for job in [_pool(count).submit(block, a, b) for a, b in itertools.pairwise(bounds) if b > a]:
         job.result()
 
 

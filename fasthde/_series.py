@@ -1,0 +1,213 @@
+"""Piecewise series of a density: built once for a law, then every quantity is a sum (see `_kernels.series`)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fasthde import _jit
+from fasthde._kernels import series as kernels
+
+Array = NDArray[np.float64]
+
+#: Gauss-Legendre nodes a piece for expectations.
+QUADRATURE = 32
+
+#: Points below which the series is evaluated serially: 10 ns a point.
+_PARALLEL_POINTS = 200_000
+
+
+@functools.cache
+def chebyshev(n: int = kernels.NODES) -> tuple[Array, Array]:
+    """Chebyshev nodes in ascending order, and the matrix from values there to coefficients."""
+    angle = (2 * np.arange(n)[::-1] + 1) * (np.pi / (2 * n))
+    matrix = np.cos(np.arange(n)[:, None] * angle) * (2.0 / n)
+    matrix[0] /= 2.0
+    return np.cos(angle), np.ascontiguousarray(matrix)
+
+
+class Series:
+    """Series of all half-intervals of a support.
+
+    Parameters
+    ----------
+    edges : ndarray, shape (2 k,)
+        The support's intervals.
+    q : ndarray, shape (2 k,)
+        Power of each edge's coordinate.
+    hard : ndarray of bool, shape (2 k,)
+        Edges where the density is infinite.
+    """
+
+    __slots__ = ("edges", "first", "halves", "mass", "pdf", "sign", "total", "u0", "u1", "width")
+
+    def __init__(self, edges: Array, q: Array, hard: NDArray[np.bool_]):
+        self.edges = np.ascontiguousarray(edges, dtype=np.float64)
+        self.width = np.repeat(self.edges[1::2] - self.edges[::2], 2)
+        self.sign = np.tile([1.0, -1.0], self.edges.size // 2)
+        self.halves = (
+            self.edges, self.sign, self.width, np.ascontiguousarray(q, np.float64), np.ascontiguousarray(hard),
+        )  # fmt: skip
+
+    def fill(self, counts: NDArray[np.int64], room: int, u0: Array, u1: Array, pdf: Array, mass: Array) -> Series:
+        """Keep the pieces used, and sum up the masses."""
+        used = (np.arange(room) < counts[:, None]).ravel()
+        self.first = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        self.u0, self.u1, self.pdf, self.mass = u0[used], u1[used], pdf[used], mass[used]
+        ends = self.mass[self.first[1:] - 1].sum(axis=1)
+        each = ends[::2] + ends[1::2]
+        self.total = np.array([np.concatenate(([0.0], np.cumsum(each)[:-1])), each])
+        return self
+
+    def _evaluate(self, x: Array, table: Array, kind: int) -> Array:
+        flat = np.ascontiguousarray(x).ravel()
+        out = np.empty(flat.size)
+        args = (flat, self.edges, self.halves, self.first, self.u0, self.u1, table, self.total, kind)
+
+        def rows(start: int, stop: int) -> None:
+            work, which = np.empty((3, kernels.BLOCK)), np.zeros((2, kernels.BLOCK), np.int64)
+            kernels.evaluate_rows(start, stop, *args, work, which, out)
+
+        if flat.size < _PARALLEL_POINTS:
+            rows(0, flat.size)
+        else:
+            _jit.map_blocks(rows, flat.size, None)
+        return out.reshape(x.shape)
+
+    def density(self, x: Array) -> Array:
+        """Density of the continuous part."""
+        if not self.edges.size:
+            return np.where(np.isnan(x), np.nan, 0.0)
+        return self._evaluate(x, self.pdf, 0)
+
+    def below(self, x: Array) -> Array:
+        """Mass of the continuous part to the left of x."""
+        if not self.edges.size:
+            return np.where(np.isnan(x), np.nan, 0.0)
+        return self._evaluate(x, self.mass, 1)
+
+    def quantile(self, half: NDArray[np.int64], level: Array) -> Array:
+        """The points of half-intervals with these masses between them and the edge."""
+        out = np.empty(level.size)
+        ends = self.mass.sum(axis=1)
+        kernels.quantile_rows(
+            0, level.size, half, level, self.halves, self.first, self.u0, self.u1, self.mass, ends, out
+        )
+        return out
+
+    # ------------------------------------------------------------------------------------------ quadrature
+
+    def rule(self, a: Array | None = None, b: Array | None = None, piece: Any = None) -> tuple[Array, Array]:
+        """Nodes and weights of the law's measure on pieces, or on parts [a, b] of [-1, 1] of chosen pieces."""
+        if piece is None:
+            piece = np.arange(self.u0.size)
+            a, b = np.full(piece.size, -1.0), np.full(piece.size, 1.0)
+        assert a is not None and b is not None
+        node, weight = np.polynomial.legendre.leggauss(QUADRATURE)
+        t = 0.5 * (a + b)[:, None] + 0.5 * (b - a)[:, None] * node
+        values = _rows(self.pdf[piece], t)
+        edge, sign, width, q, hard = (v[self._half(piece)][:, None] for v in self.halves)
+        half = 0.5 * (self.u1 - self.u0)[piece][:, None]
+        u = 0.5 * (self.u0 + self.u1)[piece][:, None] + half * t
+        x = edge + sign * width * np.where(q == 2.0, u * u, u**q)
+        jacobian = q * width * half * np.where(hard, 1.0, u)
+        return x, values * jacobian * (0.5 * (b - a))[:, None] * weight
+
+    def _half(self, piece: Any) -> Any:
+        return np.searchsorted(self.first, piece, side="right") - 1
+
+    def expect(self, f: Callable[[Array], Any], rtol: float, limit: int = 60) -> tuple[Any, float]:
+        """Integral of f against the continuous part, and an estimate of its error; pieces are halved as needed."""
+        piece = np.arange(self.u0.size)
+        a, b = np.full(piece.size, -1.0), np.full(piece.size, 1.0)
+        done: Any = 0.0
+        error = 0.0
+        x, w = self.rule(a, b, piece)
+        whole = _apply(f, x, w)
+        size = float(np.abs(whole).sum())
+        for _ in range(limit):
+            middle = 0.5 * (a + b)
+            a2 = np.stack([a, middle], axis=1).ravel()
+            b2 = np.stack([middle, b], axis=1).ravel()
+            piece2 = np.repeat(piece, 2)
+            x, w = self.rule(a2, b2, piece2)
+            parts = _apply(f, x, w)
+            both = parts[::2] + parts[1::2]
+            difference = np.abs(both - whole)
+            size = max(size, float(np.abs(both).sum()))
+            good = (difference <= rtol * size / max(piece.size, 8)) | (b - a < 1e-13)
+            done = done + both[good].sum()
+            error += float(difference[good].sum())
+            keep = np.repeat(~good, 2)
+            if not keep.any():
+                break
+            piece, a, b, whole = piece2[keep], a2[keep], b2[keep], parts[keep]
+        else:
+            done = done + whole.sum()
+            error += float(np.abs(whole).sum())
+        return done, error
+
+
+def _rows(coefficients: Array, t: Array) -> Array:
+    """Each row of coefficients at its own row of points."""
+    b1, b2 = np.zeros_like(t), np.zeros_like(t)
+    for k in range(coefficients.shape[1] - 1, 0, -1):
+        b1, b2 = coefficients[:, k : k + 1] + 2.0 * t * b1 - b2, b1
+    return np.asarray(coefficients[:, :1] + t * b1 - b2)
+
+
+def _apply(f: Callable[[Array], Any], x: Array, w: Array) -> Any:
+    return (np.asarray(f(x.ravel())).reshape(x.shape) * w).sum(axis=1)
+
+
+def build(
+    density: Callable[[Array], Array], edges: Array, q: Array, hard: NDArray[np.bool_], limit: int = 60
+) -> Series:
+    """Series of a density given pointwise: all pieces at once, unresolved ones halved in the next round."""
+    series = Series(edges, q, hard)
+    node, matrix = chebyshev()
+    edge, sign, width, power, is_hard = series.halves
+    end = 0.5 ** (1.0 / power)
+    half = np.arange(edge.size)
+    u0, u1 = np.zeros(edge.size), end.copy()
+    kept: list[tuple[int, float, float, Array]] = []
+    peak = np.zeros(edge.size)
+    for round_ in range(limit):
+        u = 0.5 * (u0 + u1)[:, None] + 0.5 * (u1 - u0)[:, None] * node
+        offset = width[half][:, None] * u ** power[half][:, None]
+        x = edge[half][:, None] + sign[half][:, None] * offset
+        values = density(x.ravel()).reshape(x.shape)
+        values = values * np.where(is_hard[half][:, None], u ** (power[half][:, None] - 1.0), 1.0)
+        coefficients = values @ matrix.T
+        np.maximum.at(peak, half, values.max(axis=1))
+        step = np.abs(np.diff(values, axis=1)) / np.maximum(np.abs(np.diff(x, axis=1)), 1e-300)
+        noise = (step * np.abs(x[:, 1:])).max(axis=1)
+        tail = np.abs(coefficients[:, -3:]).max(axis=1)
+        good = (tail <= 4 * kernels.EPS * peak[half] + 0.25 * kernels.EPS * noise) | (u1 - u0 < 1e-12)
+        good |= round_ == limit - 1
+        kept += [(int(half[i]), u0[i], u1[i], coefficients[i]) for i in np.flatnonzero(good)]
+        if good.all():
+            break
+        middle = 0.5 * (u0 + u1)[~good]
+        u0, u1 = np.concatenate((u0[~good], middle)), np.concatenate((middle, u1[~good]))
+        half = np.concatenate((half[~good], half[~good]))
+    kept.sort(key=lambda item: (item[0], item[1]))
+    counts = np.bincount([item[0] for item in kept], minlength=edge.size).astype(np.int64)
+    starts = np.array([item[1] for item in kept])
+    stops = np.array([item[2] for item in kept])
+    pdf = np.array([item[3] for item in kept]).reshape(-1, node.size)
+    mass = np.empty((len(kept), node.size + 2))
+    kernels.integrate_rows(series.halves, counts, starts, stops, pdf, mass)
+    room = int(counts.max(initial=1))
+    index = np.concatenate([np.arange(c) + i * room for i, c in enumerate(counts)] or [[]]).astype(int)
+
+    def spread(v: Array) -> Array:
+        out = np.zeros((edge.size * room, *v.shape[1:]))
+        out[index] = v
+        return out
+
+    return series.fill(counts, room, spread(starts), spread(stops), spread(pdf), spread(mass))

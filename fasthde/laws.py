@@ -1,0 +1,911 @@
+"""Spectral laws as a calculus: a population spectrum followed by free operations."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fasthde import _closed, _jit
+from fasthde import _validate as check
+from fasthde._distribution import Distribution, Solved
+from fasthde._kernels import chain as kernels
+from fasthde._kernels import series as series_kernels
+from fasthde._kernels.chain import AFFINE, CORNER, INVERSE, POISSON, SAMPLE, SEMICIRCLE
+from fasthde._results import freeze
+from fasthde._series import Series, chebyshev
+from fasthde.spectrum import Spectrum, as_spectrum
+
+Array = NDArray[np.float64]
+
+_EPS = float(np.finfo(float).eps)
+
+_RATIO = "The ratio is p/n, dimension over samples."
+
+
+class Step(NamedTuple):
+    """One operation: its kind, the user's numbers, and whether it is taken on the Gram side."""
+
+    kind: int
+    a: float
+    b: float = 0.0
+    gram: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, init=False, eq=False, repr=False)
+class Law(Distribution):
+    """Law of a random matrix made from a fixed one by free operations.
+
+    Built by `marchenko_pastur`, `semicircle`, `sample_covariance` and their kin, or from any population as
+    ``Law(spectrum)``, and continued by methods; immutable.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Eigenvalues of the fixed matrix; only their proportions count.
+
+    Examples
+    --------
+    >>> import fasthde as fh
+    >>> law = fh.sample_covariance(fh.Spectrum([1, 3, 10]), ratio=0.1).shift(0.5)
+    >>> law.support.round(4)
+    array([[1.0879, 1.7967],
+           [2.3782, 4.7149],
+           [6.7109, 14.9135]])
+    """
+
+    spectrum: Spectrum
+    kinds: NDArray[np.int64]
+    numbers: Array
+    points: Array
+    _cache: dict[str, Any] | None
+
+    def __init__(self, spectrum: Spectrum):
+        self._fill(as_spectrum("spectrum", spectrum), (), np.empty((2, 0)))
+
+    def _fill(self, spectrum: Spectrum, steps: tuple[Step, ...], points: Array) -> None:
+        set_ = object.__setattr__
+        set_(self, "spectrum", spectrum)
+        set_(self, "kinds", freeze(np.array([[s.kind, s.gram] for s in steps], np.int64).reshape(-1, 2)))
+        set_(self, "numbers", freeze(np.array([[s.a, s.b] for s in steps]).reshape(-1, 2)))
+        set_(self, "points", freeze(points))
+        set_(self, "_cache", None)
+
+    @property
+    def _steps(self) -> list[Step]:
+        return [
+            Step(int(k), float(a), float(b), bool(g))
+            for (k, g), (a, b) in zip(self.kinds, self.numbers, strict=True)
+        ]
+
+    def _then(self, *steps: Step, replace: int = 0, points: Array | None = None) -> Law:
+        law = object.__new__(Law)
+        kept = self._steps[: len(self.kinds) - replace]
+        law._fill(self.spectrum, (*kept, *steps), self.points if points is None else points)
+        return law
+
+    # ---------------------------------------------------------------------------------------- operations
+
+    def scale(self, a: float) -> Law:
+        """Law of ``a M``.
+
+        Parameters
+        ----------
+        a : float
+            > 0.
+
+        Returns
+        -------
+        Law
+
+        Examples
+        --------
+        >>> import fasthde as fh
+        >>> fh.semicircle().scale(2.0) == fh.semicircle().scale(4.0).scale(0.5)
+        True
+        """
+        return self._affine(check.scalar("a", a, positive=True), 0.0)
+
+    def shift(self, b: float) -> Law:
+        """Law of ``M + b I``.
+
+        Parameters
+        ----------
+        b : float
+            Any real number.
+
+        Returns
+        -------
+        Law
+
+        Examples
+        --------
+        >>> import fasthde as fh
+        >>> fh.semicircle().shift(3.0).support
+        array([[1., 5.]])
+        """
+        return self._affine(1.0, float(check.finite("b", check.real_array("b", b, ndim=0))))
+
+    def _affine(self, a: float, b: float) -> Law:
+        last = self._steps[-1] if len(self.kinds) else None
+        if last is not None and last.kind == AFFINE:
+            a, b = a * last.a, a * last.b + b
+            merged = () if (a, b) == (1.0, 0.0) else (Step(AFFINE, a, b),)
+            return self._then(*merged, replace=1)
+        return self if (a, b) == (1.0, 0.0) else self._then(Step(AFFINE, a, b))
+
+    def sample_covariance(self, ratio: float) -> Law:
+        """Law of the sample covariance of data with population M: ``M^1/2 Z Z' M^1/2/n``.
+
+        The free multiplicative convolution with the Marchenko-Pastur law.
+
+        Parameters
+        ----------
+        ratio : float
+            Dimension over samples, > 0.
+
+        Returns
+        -------
+        Law
+
+        Raises
+        ------
+        ValueError
+            If M is zero or indefinite.
+
+        Examples
+        --------
+        >>> import fasthde as fh
+        >>> law = fh.marchenko_pastur(0.5).sample_covariance(2.0)
+        >>> law.atoms, round(law.mean(), 12)
+        ([(0.0, 0.5)], 1.0)
+        """
+        c = check.scalar("ratio", ratio, positive=True, hint=_RATIO)
+        self._check_positive("sample_covariance")
+        return self._then(Step(SAMPLE, c))
+
+    def multiply_inverse_wishart(self, ratio: float) -> Law:
+        """Law of ``M^1/2 W^-1 M^1/2`` with a Wishart matrix ``W = Z Z'/n``, Z p x n.
+
+        The free multiplicative convolution with the law of ``W^-1``.
+
+        Parameters
+        ----------
+        ratio : float
+            p/n, in (0, 1): W must be invertible.
+
+        Returns
+        -------
+        Law
+
+        Examples
+        --------
+        >>> import fasthde as fh
+        >>> F = fh.marchenko_pastur(0.2).multiply_inverse_wishart(0.4)
+        >>> round(F.mean(), 12)
+        1.666666666667
+        """
+        c = check.scalar("ratio", ratio, positive=True, hint=_RATIO)
+        if not c < 1:
+            raise ValueError(f"ratio must be < 1, for W to be invertible; got {c}.")
+        self._check_positive("multiply_inverse_wishart")
+        return self._then(Step(INVERSE, c))
+
+    def add_semicircle(self, variance: float) -> Law:
+        """Law of ``M + sqrt(variance) GOE``: the free additive convolution with a semicircle.
+
+        Parameters
+        ----------
+        variance : float
+            > 0; the semicircle has radius ``2 sqrt(variance)``.
+
+        Returns
+        -------
+        Law
+
+        Examples
+        --------
+        >>> import fasthde as fh
+        >>> law = fh.Law(fh.Spectrum([1, 7])).add_semicircle(0.1)
+        >>> len(law.support)
+        2
+        """
+        return self._then(
+            Step(SEMICIRCLE, check.scalar("variance", variance, positive=True, hint="Without noise, leave it out."))
+        )
+
+    def add_wishart(self, ratio: float, variance: float = 1.0) -> Law:
+        """Law of ``M + variance Z Z'/n``, Z p x n with iid entries.
+
+        Parameters
+        ----------
+        ratio : float
+            p/n, > 0.
+        variance : float, optional
+            > 0.
+
+        Returns
+        -------
+        Law
+
+        Examples
+        --------
+        >>> import fasthde as fh
+        >>> round(fh.Law(fh.Spectrum([1, 2])).add_wishart(0.5).mean(), 12)
+        2.5
+        """
+        return self.add_compound_poisson(ratio, [check.scalar("variance", variance, positive=True)])
+
+    def add_compound_poisson(self, ratio: float, values: ArrayLike, weights: ArrayLike | None = None) -> Law:
+        """Law of ``M + Z diag(tau) Z'/n``: the free additive convolution with a compound free Poisson law.
+
+        Parameters
+        ----------
+        ratio : float
+            p/n, > 0.
+        values : array_like, shape (k,)
+            Values of tau, of either sign.
+        weights : array_like, shape (k,), optional
+            Their proportions among the n columns; equal by default.
+
+        Returns
+        -------
+        Law
+
+        Notes
+        -----
+        ``z <- z + sum u tau/(1 + c tau m)`` (Marchenko & Pastur 1967; Silverstein & Bai 1995).
+
+        Examples
+        --------
+        >>> import fasthde as fh
+        >>> law = fh.Law(fh.Spectrum([0.0])).add_compound_poisson(0.5, [1.0, 3.0])
+        >>> round(law.mean(), 12)
+        2.0
+        """
+        c = check.scalar("ratio", ratio, positive=True, hint=_RATIO)
+        tau = np.atleast_1d(check.finite("values", check.real_array("values", values)))
+        check.not_empty("values", tau)
+        if tau.ndim != 1:
+            raise ValueError(f"values must be one-dimensional; got shape {tau.shape}.")
+        u = np.ones(tau.size) if weights is None else check.real_array("weights", weights)
+        check.non_negative("weights", check.same_length("weights", u, "values", tau.size), "Drop the value instead.")
+        if not u.sum() > 0:
+            raise ValueError("weights must not all be zero.")
+        u = u / u.sum()
+        keep = (tau != 0.0) & (u > 0.0)
+        if not keep.any():
+            return self
+        start = self.points.shape[1]
+        points = np.concatenate((self.points, [tau[keep], u[keep]]), axis=1)
+        return self._then(Step(POISSON, c, float(start)), points=points)
+
+    def corner(self, fraction: float) -> Law:
+        """Law of the upper left corner of M in a random basis: the free compression.
+
+        Parameters
+        ----------
+        fraction : float
+            Dimension of the corner over that of M, in (0, 1].
+
+        Returns
+        -------
+        Law
+
+        Notes
+        -----
+        ``z <- z + (1 - q)/m, m <- m/q`` (Nica & Speicher 1996).
+
+        Examples
+        --------
+        >>> import fasthde as fh
+        >>> fh.semicircle().corner(0.25).support.round(12)
+        array([[-1.,  1.]])
+        """
+        q = check.scalar("fraction", fraction, positive=True)
+        if q > 1:
+            raise ValueError(f"fraction must be <= 1; got {q}. A corner is no larger than the matrix.")
+        return self if q == 1 else self._then(Step(CORNER, q))
+
+    def companion(self) -> Law:
+        """Law of the n x n Gram matrix ``Z' M Z/n`` of the last sample covariance, in place of the p x p matrix.
+
+        The dimension becomes n; later ratios are n over samples. Only scalings and shifts may lie in between.
+
+        Returns
+        -------
+        Law
+
+        Raises
+        ------
+        TypeError
+            If the last operation, scalings and shifts aside, is not a sample covariance.
+
+        Examples
+        --------
+        >>> import fasthde as fh
+        >>> fh.marchenko_pastur(0.25).companion().atoms
+        [(0.0, 0.75)]
+        """
+        steps = self._steps
+        at = len(steps) - 1
+        while at >= 0 and steps[at].kind == AFFINE:
+            at -= 1
+        if at < 0 or steps[at].kind != SAMPLE:
+            raise TypeError(
+                "companion() must follow sample_covariance(), with scalings and shifts at most in between: "
+                "only data have a Gram matrix. Call it before the other operations."
+            )
+        steps[at] = steps[at]._replace(gram=not steps[at].gram)
+        return self._then(*steps, replace=len(steps))
+
+    def _check_positive(self, name: str) -> None:
+        """A population of data must be positive semidefinite and not zero."""
+        if not (self.spectrum.values * self.spectrum.multiplicity > 0).any() and not len(self.kinds):
+            raise ValueError(f"{name} needs a population that is not zero; all eigenvalues are 0.")
+        points = self.points[0]
+        risky = any(
+            s.kind == SEMICIRCLE or (s.kind == AFFINE and s.b < 0.0) for s in self._steps
+        ) or bool((points < 0.0).any())
+        if risky:
+            low, high = self._hull()
+            if low < -1e-12 * max(abs(low), abs(high)):
+                raise ValueError(
+                    f"{name} needs a positive semidefinite population; the law's spectrum starts at {low:.6g}. "
+                    "Shift it first."
+                )
+
+    # ------------------------------------------------------------------------------------------- prepared
+
+    @property
+    def _chain(self) -> Chain:
+        return self._memo("chain", lambda: Chain(self))  # type: ignore[no-any-return]
+
+    @property
+    def _outside(self) -> Outside:
+        return self._memo("outside", lambda: outside(self._chain))  # type: ignore[no-any-return]
+
+    @property
+    def _closed(self) -> _closed.Closed | None:
+        return self._memo("closed", lambda: _closed.find(self._chain, self._steps))  # type: ignore[no-any-return]
+
+    @property
+    def support(self) -> Array:
+        """Intervals of the continuous part, shape (k, 2), ascending, to machine precision.
+
+        Examples
+        --------
+        >>> import fasthde as fh
+        >>> fh.marchenko_pastur(0.25).support
+        array([[0.25, 2.25]])
+        """
+        return self._memo("support", self._find_support)  # type: ignore[no-any-return]
+
+    def _find_support(self) -> Array:
+        closed = self._closed
+        return freeze(self._outside.edges.reshape(-1, 2) if closed is None else closed.support())  # type: ignore[no-any-return]
+
+    @property
+    def atoms(self) -> list[tuple[float, float]]:
+        """Point masses as (location, mass), ascending, with their exact mass.
+
+        Examples
+        --------
+        >>> import fasthde as fh
+        >>> fh.marchenko_pastur(4.0).shift(1.0).atoms
+        [(1.0, 0.75)]
+        """
+        return list(self._chain.atoms)
+
+    @property
+    def _powers(self) -> Array:
+        powers = np.full(self.support.shape, 2.0)
+        if self._outside.hard:
+            powers[0, 0] = self._outside.hard + 1.0
+        return powers
+
+    @property
+    def _hard(self) -> NDArray[np.bool_]:
+        hard = np.zeros(self.support.shape, bool)
+        if self._outside.hard:
+            hard[0, 0] = True
+        return hard
+
+    def _reach(self) -> float:
+        low, high = self._hull()
+        return max(high - low, 1e-3 * max(abs(low), abs(high)), 1e-300)
+
+    def _make_series(self) -> Series:
+        outside_ = self._outside
+        series = Series(outside_.edges, self._powers.ravel(), self._hard.ravel())
+        halves = outside_.edges.size
+        if not halves:
+            return series
+        node, matrix = chebyshev()
+        law, n = self._chain.law, node.size
+        state = np.empty((7, halves))
+        kernels.state_rows(law, law[0].size, outside_.s, state)
+        bend = np.abs(state[2])
+        if outside_.hard > 1:  # z ~ bend |s|**q: from a point near the edge
+            s = outside_.s[0]
+            eps = 1e-4 * max(abs(s), float(self._chain.t.min(initial=1.0)))
+            near = np.empty((7, 1))
+            kernels.state_rows(law, law[0].size, np.array([s - eps]), near)
+            bend[0] = abs(near[0, 0] - outside_.edges[0]) / eps ** (outside_.hard + 1)
+        room = 32
+        while True:
+            counts = np.zeros(halves, np.int64)
+            size = halves * room
+            u0, u1 = np.empty(size), np.empty(size)
+            pdf, mass = np.empty((size, n)), np.empty((size, n + 2))
+            args = (
+                law, self._reach(), series.halves, outside_.s, bend, node, matrix, room,
+                counts, u0, u1, pdf, mass, np.empty((halves, 2, n)),
+            )  # fmt: skip
+            work = 300.0 * halves * law[4].size
+            _jit.map_rows(series_kernels.series_rows, series_kernels.series_driver, halves, work, None, *args)
+            if (counts == -2).any():
+                raise ArithmeticError(
+                    "the density could not be followed across the support; please report this law: " + repr(self)
+                )
+            if (counts > 0).all():
+                return series.fill(counts, room, u0, u1, pdf, mass)
+            room *= 4
+
+    # -------------------------------------------------------------------------------------------- solving
+
+    def _pdf(self, x: Array) -> Array:
+        closed = self._closed
+        return Distribution._pdf(self, x) if closed is None else closed.density(x)
+
+    def _solve(self, z: NDArray[np.complex128]) -> tuple[NDArray[Any], NDArray[Any], Array, Any, Any]:
+        """m, s, residual, status and count in the closed upper half-plane."""
+        z = np.ascontiguousarray(z, np.complex128)
+        out = np.empty((3, z.size), np.complex128)
+        status, count = np.empty(z.size, np.int64), np.empty(z.size, np.int64)
+        law = self._chain.law
+        args = (z, self._reach(), law, out, status, count)
+        work = 30.0 * z.size * (law[4].size + 10)
+        _jit.map_rows(kernels.transform_rows, kernels.transform_driver, z.size, work, None, *args)
+        return out[0], out[1], out[2].real, status, count
+
+    def _solve_real(self, x: Array) -> tuple[Array, Array, Array, Any, Any]:
+        """The same at real points off the spectrum."""
+        x = np.ascontiguousarray(x)
+        found = self._outside
+        component = np.searchsorted(found.edges, x) // 2
+        out = np.empty((3, x.size))
+        status, count = np.empty(x.size, np.int64), np.empty(x.size, np.int64)
+        law = self._chain.law
+        args = (x, component.astype(np.int64), found.lows, found.highs, law, out, status, count)
+        work = 10.0 * x.size * (law[4].size + 10)
+        _jit.map_rows(kernels.real_rows, kernels.real_driver, x.size, work, None, *args)
+        return out[0], out[1], out[2], status, count
+
+    def _transform(self, z: NDArray[np.complex128]) -> Solved:
+        closed = self._closed
+        if closed is not None:
+            m = closed.transform(z)
+            return m, None, np.zeros(z.size), np.zeros(z.size, np.int64)  # type: ignore[return-value]
+        return self._solve(z)  # type: ignore[return-value]
+
+    def _real_transform(self, x: Array) -> Solved:
+        closed = self._closed
+        if closed is not None:
+            m = closed.transform(x.astype(np.complex128)).real
+            return m, None, np.zeros(x.size), np.zeros(x.size, np.int64)  # type: ignore[return-value]
+        return self._solve_real(x)  # type: ignore[return-value]
+
+    def __repr__(self) -> str:
+        H = self.spectrum
+        text = f"{H.values.size} level{'s' * (H.values.size > 1)}"
+        if H.values.size == 1:
+            text = f"{H.values[0]:g}"
+        parts = [f"Law({text})"]
+        for s in self._steps:
+            if s.kind == SAMPLE:
+                parts.append(f"sample_covariance({s.a:g})" + (".companion()" if s.gram else ""))
+            elif s.kind == AFFINE:
+                parts += [f"scale({s.a:g})"] * (s.a != 1.0) + [f"shift({s.b:g})"] * (s.b != 0.0)
+            elif s.kind == SEMICIRCLE:
+                parts.append(f"add_semicircle({s.a:g})")
+            elif s.kind == POISSON:
+                tau = self.points[0, int(s.b) :][:1]
+                parts.append(
+                    f"add_compound_poisson({s.a:g}, ...)"
+                    if self._poisson_size(int(s.b)) > 1
+                    else f"add_wishart({s.a:g}, {tau[0]:g})"
+                )
+            elif s.kind == INVERSE:
+                parts.append(f"multiply_inverse_wishart({s.a:g})")
+            else:
+                parts.append(f"corner({s.a:g})")
+        return ".".join(parts)
+
+    def _poisson_size(self, start: int) -> int:
+        ends = [int(s.b) for s in self._steps if s.kind == POISSON and int(s.b) > start]
+        return (ends[0] if ends else self.points.shape[1]) - start
+
+    @classmethod
+    def _from_flat(cls, flat: dict[str, Any]) -> Self:
+        spectrum = Spectrum._from_flat(
+            {n.removeprefix("spectrum."): v for n, v in flat.items() if n.startswith("spectrum.")}
+        )
+        rest = {n: v for n, v in flat.items() if not n.startswith("spectrum.")}
+        return cls._from_fields({"spectrum": spectrum, **rest})
+
+
+# ------------------------------------------------------------------------------------------- the chain's numbers
+
+
+class Chain:
+    """What the kernels need of a law: distinct atoms, coded operations, atoms of the law at each stage.
+
+    Attributes
+    ----------
+    law : tuple
+        See `_kernels.chain`.
+    stages : list of dict
+        Before each operation: location of each atom -> (mass, its s or None).
+    atoms : list of (location, mass)
+        Of the law itself.
+    """
+
+    __slots__ = ("atoms", "deltas", "law", "stages", "t", "w", "zero")
+
+    def __init__(self, owner: Law):
+        H = owner.spectrum
+        t, index = np.unique(H.values, return_inverse=True)
+        k = np.zeros(t.size)
+        np.add.at(k, index, H.multiplicity)
+        t, k = t[k > 0], k[k > 0]
+        total = math.fsum(k)
+        w = k / total
+        positive = t > 0.0
+        self.zero = float(w[~positive].sum())
+        self.t, self.w = np.ascontiguousarray(t[positive]), np.ascontiguousarray(w[positive])
+        rest = math.fsum(k[positive]) / total  # 1 - mass at 0, without cancellation
+        ops, par = np.zeros(len(owner.kinds), np.int64), np.zeros((len(owner.kinds), 4))
+        atoms: dict[float, tuple[float, float | None]] = {
+            float(x): (float(m), float(x)) for x, m in zip(t, w, strict=True)
+        }
+        self.stages, self.deltas = [], []
+        for j, step in enumerate(owner._steps):
+            self.stages.append(dict(atoms))
+            ops[j], par[j, 0] = step.kind, step.a
+            mass, place = atoms.get(0.0, (0.0, None))
+            if step.kind == SAMPLE:
+                delta = 1.0 - step.a * rest
+                if abs(delta) <= 4.0 * _EPS:
+                    delta = 0.0
+                par[j, 1], par[j, 3] = delta, step.gram
+                if delta < 0.0:
+                    par[j, 2] = 1.0
+                    mass, place, rest = 1.0 - 1.0 / step.a, None, 1.0 / step.a
+                if step.gram:
+                    mass, rest = 1.0 - step.a * rest, step.a * rest
+                    if delta == 0.0:
+                        mass, rest = 0.0, 1.0
+                    if mass <= 4.0 * _EPS:
+                        mass = 0.0
+                atoms = {0.0: (mass, place)} if mass > 0.0 else {}
+            elif step.kind == INVERSE:
+                atoms = {0.0: (mass, place)} if mass > 0.0 else {}
+            elif step.kind == AFFINE:
+                par[j, 1] = step.b
+                atoms = {step.a * x + step.b: v for x, v in atoms.items()}
+                if step.b != 0.0:
+                    rest = 1.0 - atoms.get(0.0, (0.0, None))[0]
+                par[j, 2] = 1.0 - rest
+            elif step.kind == SEMICIRCLE:
+                atoms, rest = {}, 1.0
+            elif step.kind == POISSON:
+                start = int(step.b)
+                par[j, 1], par[j, 2] = start, start + owner._poisson_size(start)
+                atoms = _lessened(atoms, 1.0 / step.a, 1.0)
+                rest = 1.0 - atoms.get(0.0, (0.0, None))[0]
+                par[j, 3] = rest < 1.0
+            else:
+                atoms = _lessened(atoms, 1.0 - step.a, step.a)
+                rest = 1.0 - atoms.get(0.0, (0.0, None))[0]
+                par[j, 1] = rest < 1.0
+            self.deltas.append(par[j, 1] if step.kind == SAMPLE else 1.0)
+        self.atoms = sorted((x, m) for x, (m, _) in atoms.items())
+        tau, u = (np.ascontiguousarray(v) for v in owner.points)
+        self.law = (ops, par, tau, u, self.t, self.w, self.w * self.t, np.array([self.zero]))
+
+
+def _lessened(
+    atoms: dict[float, tuple[float, float | None]], loss: float, unit: float
+) -> dict[float, tuple[float, float | None]]:
+    """Masses (m - loss)/unit where positive beyond rounding."""
+    return {x: ((m - loss) / unit, s) for x, (m, s) in atoms.items() if m - loss > 4.0 * _EPS}
+
+
+# ------------------------------------------------------------------------------------------------- the support
+
+
+class Outside(NamedTuple):
+    """The complement of the support: components (low, high) of the s-axis, and what lies between them.
+
+    ``edges`` are the support's ends, ``s`` their places; ``hard`` is the order L of the hard edge at the left
+    end, where the density grows like distance**(-L/(L + 1)), or 0.
+    """
+
+    lows: Array
+    highs: Array
+    edges: Array
+    s: Array
+    hard: int
+
+
+def outside(chain: Chain) -> Outside:
+    """Cut the s-axis step by step to where every z_j increases (theory.md, section 1)."""
+    ops, par = chain.law[:2]
+    lows, highs = np.array([-np.inf]), np.array([np.inf])
+    hard = 0
+    fresh = True  # no operation but affine ones so far
+    scale, offset = 1.0, 0.0
+    for j in range(ops.size):
+        if ops[j] == AFFINE:
+            scale, offset = par[j, 0] * scale, par[j, 0] * offset + par[j, 1]
+            continue
+        if fresh and ops[j] in (SAMPLE, SEMICIRCLE):
+            lows, highs, guesses = _first_gaps(chain, j, scale, offset)
+        else:
+            lows, highs = _split(chain, j, lows, highs)
+            guesses = _middles(lows, highs)
+        found = np.ones(lows.size, bool)
+        keep_left = hard > 0 and offset == 0.0 and (
+            (ops[j] == SAMPLE and chain.deltas[j] >= 0.0) or ops[j] == INVERSE
+        )
+        if keep_left:
+            found[0] = False
+        kernels.cut_rows(chain.law, j, lows, highs, guesses, found)
+        if keep_left:
+            found[0] = True
+            hard += ops[j] == SAMPLE and chain.deltas[j] == 0.0
+        elif ops[j] == SAMPLE and chain.deltas[j] == 0.0:
+            hard = 1
+            highs[0] = _zero(chain, j, scale, offset, fresh, highs[0])
+        else:
+            hard = 0
+        lows, highs = lows[found], highs[found]
+        fresh = False
+        scale, offset = 1.0, 0.0
+    if fresh:  # atoms only
+        return Outside(lows, highs, np.empty(0), np.empty(0), 0)
+    s = np.stack((highs[:-1], lows[1:]), axis=1).ravel()
+    state = np.empty((7, s.size))
+    kernels.state_rows(chain.law, ops.size, s, state)
+    if hard:  # exactly at 0, moved by what came after
+        last = max(i for i in range(ops.size) if ops[i] != AFFINE)
+        edge = 0.0
+        for i in range(last + 1, ops.size):
+            edge = par[i, 0] * edge + par[i, 1]
+        state[0, 0] = edge
+    return Outside(lows, highs, state[0].copy(), s, hard)
+
+
+def _first_gaps(chain: Chain, j: int, scale: float, offset: float) -> tuple[Array, Array, Array]:
+    """Gaps of the population that can survive the first operation, and where P is likely to be largest there.
+
+    Only neighbours with (a_i**(1/3) + a_j**(1/3))**3 <= (t_j - t_i)**2 can keep a gap, where a/(z - t)**2 is
+    the term of one atom in 1 - P: 18 of 999 for t_i = i**-1.2.
+    """
+    t, w = chain.t, chain.w
+    if chain.zero > 0.0:
+        t, w = np.concatenate(([0.0], t)), np.concatenate(([chain.zero], w))
+    z = scale * t + offset
+    strength = chain.law[1][j, 0] * w * (z * z if chain.law[0][j] == SAMPLE else 1.0) / scale**2
+    if chain.law[0][j] == SAMPLE:  # an atom at 0 is no barrier
+        t, strength, z = t[z != 0.0], strength[z != 0.0], z[z != 0.0]
+    root = np.cbrt(strength)
+    gap = np.diff(t)
+    can = (root[:-1] + root[1:]) ** 3 < gap**2
+    left, right, a, b = t[:-1][can], t[1:][can], root[:-1][can], root[1:][can]
+    total = float(np.sqrt(strength.sum()))
+    lows = np.concatenate(([-np.inf], left, [t[-1]]))
+    highs = np.concatenate(([t[0]], right, [np.inf]))
+    inner = left + (right - left) * a / (a + b)
+    guesses = np.concatenate(([t[0] - total], inner, [t[-1] + total]))
+    return lows, highs, guesses
+
+
+def _middles(lows: Array, highs: Array) -> Array:
+    with np.errstate(invalid="ignore"):
+        guesses = 0.5 * (lows + highs)
+    spread = np.nanmax(np.abs(np.concatenate((lows[1:], highs[:-1], [1e-300]))))
+    guesses[0] = highs[0] - spread if np.isfinite(highs[0]) else 0.0
+    if lows.size > 1 or np.isfinite(lows[0]):
+        guesses[-1] = lows[-1] + spread
+    return guesses
+
+
+def _split(chain: Chain, j: int, lows: Array, highs: Array) -> tuple[Array, Array]:
+    """Cut the components at the poles of the function that operation j subtracts."""
+    ops, par, tau = chain.law[:3]
+    kind = ops[j]
+    poles: list[float] = []
+    atoms = chain.stages[j]
+    places = [_place(chain, j, x, s, lows, highs) for x, (_, s) in atoms.items()]
+    if kind == SEMICIRCLE:
+        poles = places
+    elif kind in (SAMPLE, INVERSE):
+        poles = [s for x, s in zip(atoms, places, strict=True) if x != 0.0]
+    else:
+        pieces = _cut_at(lows, highs, places)
+        levels = [0.0] if kind == CORNER else [
+            -1.0 / (par[j, 0] * tau[k]) for k in range(int(par[j, 1]), int(par[j, 2]))
+        ]
+        for level in levels:
+            at = np.empty(pieces[0].size)
+            kernels.level_rows(chain.law, j, *pieces, level, 0, at)
+            poles += [float(s) for s in at[np.isfinite(at)]]
+    return _cut_at(lows, highs, poles)
+
+
+def _place(chain: Chain, j: int, x: float, s: float | None, lows: Array, highs: Array) -> float:
+    """The s of an atom of the law before operation j."""
+    if s is not None:
+        return s
+    at = np.empty(lows.size)
+    kernels.level_rows(chain.law, j, lows, highs, x, 1, at)
+    return float(at[np.isfinite(at)][0])
+
+
+def _cut_at(lows: Array, highs: Array, poles: list[float]) -> tuple[Array, Array]:
+    cuts = np.unique(np.array(poles, float))
+    inside = cuts[((cuts[:, None] > lows) & (cuts[:, None] < highs)).any(axis=1)]
+    return np.sort(np.concatenate((lows, inside))), np.sort(np.concatenate((highs, inside)))
+
+
+def _zero(chain: Chain, j: int, scale: float, offset: float, fresh: bool, high: float) -> float:
+    """The s at which z before operation j is 0: a hard edge."""
+    if fresh:
+        return -offset / scale
+    at = np.empty(1)
+    kernels.level_rows(chain.law, j, np.array([-np.inf]), np.array([high + abs(high) * 1e-6]), 0.0, 1, at)
+    return float(at[0]) if np.isfinite(at[0]) else high
+
+
+# ------------------------------------------------------------------------------------------------ constructors
+
+
+def marchenko_pastur(ratio: float) -> Law:
+    """Marchenko-Pastur law: eigenvalues of ``Z Z'/n`` for Z p x n with iid entries of variance 1.
+
+    Parameters
+    ----------
+    ratio : float
+        p/n, > 0.
+
+    Returns
+    -------
+    Law
+
+    Notes
+    -----
+    ``c z m**2 - (1 - c - z) m + 1 = 0``, edges ``(1 -+ sqrt(c))**2`` (Marchenko & Pastur 1967).
+
+    Examples
+    --------
+    >>> import fasthde as fh
+    >>> fh.marchenko_pastur(0.25).support
+    array([[0.25, 2.25]])
+    """
+    return sample_covariance(Spectrum([1.0]), ratio)
+
+
+def semicircle(variance: float = 1.0) -> Law:
+    """Wigner's semicircle law, of radius ``2 sqrt(variance)``.
+
+    Parameters
+    ----------
+    variance : float, optional
+        > 0.
+
+    Returns
+    -------
+    Law
+
+    Examples
+    --------
+    >>> import fasthde as fh
+    >>> fh.semicircle().support
+    array([[-2.,  2.]])
+    """
+    return Law(Spectrum([0.0])).add_semicircle(variance)
+
+
+def sample_covariance(spectrum: Spectrum, ratio: float) -> Law:
+    """Generalised Marchenko-Pastur law: eigenvalues of ``C^1/2 Z Z' C^1/2/n``.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Eigenvalues of the population covariance C.
+    ratio : float
+        p/n, > 0.
+
+    Returns
+    -------
+    Law
+
+    Notes
+    -----
+    With s the subordination point, ``z = s (1 - c sum w t/(t - s))`` and ``m = g(s) s/z`` (Silverstein 1995).
+
+    Examples
+    --------
+    >>> import fasthde as fh
+    >>> law = fh.sample_covariance(fh.Spectrum([1, 3, 7]), ratio=0.1)
+    >>> law.support.round(6)
+    array([[0.600418, 1.285018],
+           [1.936307, 3.999019],
+           [4.928488, 9.984083]])
+    """
+    return Law(as_spectrum("spectrum", spectrum)).sample_covariance(ratio)
+
+
+def wachter(ratio1: float, ratio2: float) -> Law:
+    """Wachter's law of an F matrix, ``W2^-1 W1`` of two independent Wishart matrices ``Z Z'/n``.
+
+    Parameters
+    ----------
+    ratio1 : float
+        p/n1, > 0.
+    ratio2 : float
+        p/n2, in (0, 1).
+
+    Returns
+    -------
+    Law
+
+    See Also
+    --------
+    manova : the law of ``S1 (S1 + S2)^-1`` with ``S = Z Z'``.
+
+    Examples
+    --------
+    >>> import fasthde as fh
+    >>> fh.wachter(0.2, 0.4).support.round(6)
+    array([[0.164263, 6.763515]])
+    """
+    return marchenko_pastur(ratio1).multiply_inverse_wishart(ratio2)
+
+
+def manova(ratio1: float, ratio2: float) -> Law:
+    """Law of the Jacobi (MANOVA, beta) ensemble, ``S1 (S1 + S2)^-1`` with ``S = Z Z'``.
+
+    Parameters
+    ----------
+    ratio1, ratio2 : float
+        p/n1 and p/n2, > 0, with n1 + n2 >= p.
+
+    Returns
+    -------
+    Law
+
+    Notes
+    -----
+    The corner of size p of a random projection of rank n1 in dimension n1 + n2 (Collins 2005).
+
+    Examples
+    --------
+    >>> import fasthde as fh
+    >>> law = fh.manova(0.5, 0.5)
+    >>> round(law.mean(), 12)
+    0.5
+    """
+    c1 = check.scalar("ratio1", ratio1, positive=True, hint=_RATIO)
+    c2 = check.scalar("ratio2", ratio2, positive=True, hint=_RATIO)
+    fraction = c1 * c2 / (c1 + c2)
+    if fraction > 1:
+        raise ValueError(
+            f"ratio1 and ratio2 must leave n1 + n2 >= p, for S1 + S2 to be invertible; got {c1} and {c2}."
+        )
+    return Law(Spectrum([1.0, 0.0], weights=[c2, c1])).corner(fraction)
