@@ -33,14 +33,14 @@ PARALLEL_WORK = 1e5
 
 
 def _package_stamp() -> str:
-    """Hash of every source of the package and of the compiler settings numba leaves out of its key.
+    """Hash of every source of compiled code and of the compiler settings numba leaves out of its key.
 
     numba looks only at the file of the cached function: after an upgrade that changes a helper in another
     file, its callers would be loaded from disk with the old numbers.
     """
     digest = hashlib.sha256()
     root = Path(__file__).parent
-    for path in sorted(root.rglob("*.py")):
+    for path in [Path(__file__), *sorted((root / "_kernels").rglob("*.py"))]:
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(path.read_bytes())
     digest.update(repr((config.BOUNDSCHECK, config.OPT, config.DEBUGINFO_DEFAULT)).encode())
@@ -139,7 +139,7 @@ def reciprocal(x: Any) -> Any:
     return 1.0 / x
 
 
-@numba.extending.overload(reciprocal, inline="always", jit_options={"error_model": "numpy"})
+@numba.extending.overload(reciprocal, jit_options={"error_model": "numpy", "forceinline": True, "_nrt": False})
 def _reciprocal(x):  # type: ignore[no-untyped-def]
     if isinstance(x, numba.types.Complex):
 
@@ -208,13 +208,13 @@ def map_rows(
     """Run ``rows_kernel(start, stop, *args)`` over ``range(rows)``.
 
     Serial when the work is small or when called from a thread that is not the main one; the Numba-parallel
-    driver on the main thread; a thread pool where a parallel region is not safe (threads, forked children).
-    Each row writes its own slots, so the result does not depend on the number of threads.
+    driver on the main thread; a thread pool where a parallel region is not safe (threads, forked children) or
+    where there is no driver: the two measured the same, and compiling a driver takes as long as its kernel. Each row writes its own slots, so the result does not depend on the number of threads.
 
     Parameters
     ----------
     rows_kernel, rows_driver
-        The serial nogil kernel and its `driver`, which takes ``(bounds, *args)``.
+        The serial nogil kernel and its `driver`, which takes ``(bounds, *args)``, or None.
     rows : int
         Number of rows.
     work : float
@@ -234,7 +234,7 @@ def map_rows(
 
     blocks = min(rows, 8 * threads)  # uneven rows: eight blocks a thread keep both ends busy
     bounds = np.linspace(0, rows, blocks + 1).astype(np.int64)
-    if _prange_is_safe() and threads <= available_threads():
+    if rows_driver is not None and _prange_is_safe() and threads <= available_threads():
         with _numba_threads(threads):
             rows_driver(bounds, *args)
         return

@@ -63,6 +63,18 @@ class Series:
         self.total = np.array([np.concatenate(([0.0], np.cumsum(each)[:-1])), each])
         return self
 
+    def moved(self, scale: float, offset: float) -> Series:
+        """Series of the law of scale x + offset."""
+        if (scale, offset) == (1.0, 0.0):
+            return self
+        q, hard = self.halves[3:]
+        other = Series(scale * self.edges + offset, q, hard)
+        other.width = scale * self.width  # not from the rounded edges
+        other.halves = (*other.halves[:2], other.width, q, hard)
+        other.first, other.u0, other.u1, other.mass, other.total = self.first, self.u0, self.u1, self.mass, self.total
+        other.pdf = self.pdf / scale
+        return other
+
     def _evaluate(self, x: Array, table: Array, kind: int) -> Array:
         flat = np.ascontiguousarray(x).ravel()
         out = np.empty(flat.size)

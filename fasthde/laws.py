@@ -308,7 +308,7 @@ class Law(Distribution):
         q = check.scalar("fraction", fraction, positive=True)
         if q > 1:
             raise ValueError(f"fraction must be <= 1; got {q}. A corner is no larger than the matrix.")
-        return self if q == 1 else self._then(Step(CORNER, q))
+        return self if q == 1 or self._point() is not None else self._then(Step(CORNER, q))
 
     def companion(self) -> Law:
         """Law of the n x n Gram matrix ``Z' M Z/n`` of the last sample covariance, in place of the p x p matrix.
@@ -342,9 +342,14 @@ class Law(Distribution):
         steps[at] = steps[at]._replace(gram=not steps[at].gram)
         return self._then(*steps, replace=len(steps))
 
+    def _point(self) -> float | None:
+        """Where the law is a point mass."""
+        atoms = self._chain.atoms
+        return atoms[0][0] if len(atoms) == 1 and atoms[0][1] == 1.0 else None
+
     def _check_positive(self, name: str) -> None:
         """A population of data must be positive semidefinite and not zero."""
-        if not (self.spectrum.values * self.spectrum.multiplicity > 0).any() and not len(self.kinds):
+        if self._point() == 0.0:
             raise ValueError(f"{name} needs a population that is not zero; all eigenvalues are 0.")
         points = self.points[0]
         risky = any(
@@ -419,13 +424,20 @@ class Law(Distribution):
         return max(high - low, 1e-3 * max(abs(low), abs(high)), 1e-300)
 
     def _make_series(self) -> Series:
+        """Series of the law before its last shift and scaling, moved: a hard edge then sits at 0 exactly."""
         outside_ = self._outside
-        series = Series(outside_.edges, self._powers.ravel(), self._hard.ravel())
+        law = self._chain.law
         halves = outside_.edges.size
+        scale, offset, edges = 1.0, 0.0, outside_.edges
+        if halves and law[0][-1] == AFFINE:
+            scale, offset = law[1][-1, :2]
+            law = (law[0][:-1].copy(), *law[1:])
+            edges = outside_.base
+        series = Series(edges, self._powers.ravel(), self._hard.ravel())
         if not halves:
             return series
         node, matrix = chebyshev()
-        law, n = self._chain.law, node.size
+        n = node.size
         state = np.empty((7, halves))
         kernels.state_rows(law, law[0].size, outside_.s, state)
         bend = np.abs(state[2])
@@ -434,7 +446,8 @@ class Law(Distribution):
             eps = 1e-4 * max(abs(s), float(self._chain.t.min(initial=1.0)))
             near = np.empty((7, 1))
             kernels.state_rows(law, law[0].size, np.array([s - eps]), near)
-            bend[0] = abs(near[0, 0] - outside_.edges[0]) / eps ** (outside_.hard + 1)
+            bend[0] = abs(near[0, 0] - edges[0]) / eps ** (outside_.hard + 1)
+        reach = max(float(edges[-1] - edges[0]), 1e-3 * float(np.abs(edges).max()))
         room = 32
         while True:
             counts = np.zeros(halves, np.int64)
@@ -442,17 +455,17 @@ class Law(Distribution):
             u0, u1 = np.empty(size), np.empty(size)
             pdf, mass = np.empty((size, n)), np.empty((size, n + 2))
             args = (
-                law, self._reach(), series.halves, outside_.s, bend, node, matrix, room,
-                counts, u0, u1, pdf, mass, np.empty((halves, 2, n)),
+                law, reach, series.halves, outside_.s, bend, node, matrix, room,
+                counts, u0, u1, pdf, mass, np.empty((halves, 1, n)),
             )  # fmt: skip
             work = 300.0 * halves * law[4].size
-            _jit.map_rows(series_kernels.series_rows, series_kernels.series_driver, halves, work, None, *args)
-            if (counts == -2).any():
+            _jit.map_rows(series_kernels.series_rows, None, halves, work, None, *args)
+            if (counts == -2).any() or room > 1000:
                 raise ArithmeticError(
                     "the density could not be followed across the support; please report this law: " + repr(self)
                 )
             if (counts > 0).all():
-                return series.fill(counts, room, u0, u1, pdf, mass)
+                return series.fill(counts, room, u0, u1, pdf, mass).moved(scale, offset)
             room *= 4
 
     # -------------------------------------------------------------------------------------------- solving
@@ -469,7 +482,7 @@ class Law(Distribution):
         law = self._chain.law
         args = (z, self._reach(), law, out, status, count)
         work = 30.0 * z.size * (law[4].size + 10)
-        _jit.map_rows(kernels.transform_rows, kernels.transform_driver, z.size, work, None, *args)
+        _jit.map_rows(kernels.transform_rows, None, z.size, work, None, *args)
         return out[0], out[1], out[2].real, status, count
 
     def _solve_real(self, x: Array) -> tuple[Array, Array, Array, Any, Any]:
@@ -482,7 +495,7 @@ class Law(Distribution):
         law = self._chain.law
         args = (x, component.astype(np.int64), found.lows, found.highs, law, out, status, count)
         work = 10.0 * x.size * (law[4].size + 10)
-        _jit.map_rows(kernels.real_rows, kernels.real_driver, x.size, work, None, *args)
+        _jit.map_rows(kernels.real_rows, None, x.size, work, None, *args)
         return out[0], out[1], out[2], status, count
 
     def _transform(self, z: NDArray[np.complex128]) -> Solved:
@@ -548,13 +561,13 @@ class Chain:
     ----------
     law : tuple
         See `_kernels.chain`.
-    stages : list of dict
-        Before each operation: location of each atom -> (mass, its s or None).
+    stages : list of Atoms
+        Before each operation.
     atoms : list of (location, mass)
         Of the law itself.
     """
 
-    __slots__ = ("atoms", "deltas", "law", "stages", "t", "w", "zero")
+    __slots__ = ("atoms", "deltas", "law", "stages", "t", "unit", "w", "zero")
 
     def __init__(self, owner: Law):
         H = owner.spectrum
@@ -569,14 +582,12 @@ class Chain:
         self.t, self.w = np.ascontiguousarray(t[positive]), np.ascontiguousarray(w[positive])
         rest = math.fsum(k[positive]) / total  # 1 - mass at 0, without cancellation
         ops, par = np.zeros(len(owner.kinds), np.int64), np.zeros((len(owner.kinds), 4))
-        atoms: dict[float, tuple[float, float | None]] = {
-            float(x): (float(m), float(x)) for x, m in zip(t, w, strict=True)
-        }
+        atoms: Atoms = {float(x): (float(m), float(x), 0) for x, m in zip(t, w, strict=True)}
         self.stages, self.deltas = [], []
         for j, step in enumerate(owner._steps):
             self.stages.append(dict(atoms))
             ops[j], par[j, 0] = step.kind, step.a
-            mass, place = atoms.get(0.0, (0.0, None))
+            mass, place, born = atoms.get(0.0, _NONE)
             if step.kind == SAMPLE:
                 delta = 1.0 - step.a * rest
                 if abs(delta) <= 4.0 * _EPS:
@@ -584,21 +595,22 @@ class Chain:
                 par[j, 1], par[j, 3] = delta, step.gram
                 if delta < 0.0:
                     par[j, 2] = 1.0
-                    mass, place, rest = 1.0 - 1.0 / step.a, None, 1.0 / step.a
+                    mass, place, born, rest = 1.0 - 1.0 / step.a, None, j + 1, 1.0 / step.a
                 if step.gram:
                     mass, rest = 1.0 - step.a * rest, step.a * rest
                     if delta == 0.0:
                         mass, rest = 0.0, 1.0
                     if mass <= 4.0 * _EPS:
                         mass = 0.0
-                atoms = {0.0: (mass, place)} if mass > 0.0 else {}
+                    place, born = None, j + 1
+                atoms = {0.0: (mass, place, born)} if mass > 0.0 else {}
             elif step.kind == INVERSE:
-                atoms = {0.0: (mass, place)} if mass > 0.0 else {}
+                atoms = {0.0: (mass, place, born)} if mass > 0.0 else {}
             elif step.kind == AFFINE:
                 par[j, 1] = step.b
                 atoms = {step.a * x + step.b: v for x, v in atoms.items()}
                 if step.b != 0.0:
-                    rest = 1.0 - atoms.get(0.0, (0.0, None))[0]
+                    rest = 1.0 - atoms.get(0.0, _NONE)[0]
                 par[j, 2] = 1.0 - rest
             elif step.kind == SEMICIRCLE:
                 atoms, rest = {}, 1.0
@@ -606,23 +618,30 @@ class Chain:
                 start = int(step.b)
                 par[j, 1], par[j, 2] = start, start + owner._poisson_size(start)
                 atoms = _lessened(atoms, 1.0 / step.a, 1.0)
-                rest = 1.0 - atoms.get(0.0, (0.0, None))[0]
+                rest = 1.0 - atoms.get(0.0, _NONE)[0]
                 par[j, 3] = rest < 1.0
             else:
                 atoms = _lessened(atoms, 1.0 - step.a, step.a)
-                rest = 1.0 - atoms.get(0.0, (0.0, None))[0]
+                rest = 1.0 - atoms.get(0.0, _NONE)[0]
                 par[j, 1] = rest < 1.0
             self.deltas.append(par[j, 1] if step.kind == SAMPLE else 1.0)
-        self.atoms = sorted((x, m) for x, (m, _) in atoms.items())
+        self.atoms = sorted((x, v[0]) for x, v in atoms.items())
         tau, u = (np.ascontiguousarray(v) for v in owner.points)
+        # size of the s-axis: spread of the atoms, or of what is added to them
+        added = [np.sqrt(s.a) for s in owner._steps if s.kind == SEMICIRCLE]
+        self.unit = max(float(t.max()), *added, *np.abs(owner.points[0]), *np.abs(par[:, 1][ops == AFFINE]), 1e-300)
         self.law = (ops, par, tau, u, self.t, self.w, self.w * self.t, np.array([self.zero]))
 
 
-def _lessened(
-    atoms: dict[float, tuple[float, float | None]], loss: float, unit: float
-) -> dict[float, tuple[float, float | None]]:
+#: Atoms of a law: location -> (mass, s or None where it has to be found, number of operations after which it lies at 0).
+Atoms = dict[float, tuple[float, float | None, int]]
+
+_NONE = (0.0, None, 0)
+
+
+def _lessened(atoms: Atoms, loss: float, unit: float) -> Atoms:
     """Masses (m - loss)/unit where positive beyond rounding."""
-    return {x: ((m - loss) / unit, s) for x, (m, s) in atoms.items() if m - loss > 4.0 * _EPS}
+    return {x: ((m - loss) / unit, s, born) for x, (m, s, born) in atoms.items() if m - loss > 4.0 * _EPS}
 
 
 # ------------------------------------------------------------------------------------------------- the support
@@ -631,13 +650,14 @@ def _lessened(
 class Outside(NamedTuple):
     """The complement of the support: components (low, high) of the s-axis, and what lies between them.
 
-    ``edges`` are the support's ends, ``s`` their places; ``hard`` is the order L of the hard edge at the left
+    ``edges`` are the support's ends, ``base`` the same before a last shift and scaling, ``s`` their places; ``hard`` is the order L of the hard edge at the left
     end, where the density grows like distance**(-L/(L + 1)), or 0.
     """
 
     lows: Array
     highs: Array
     edges: Array
+    base: Array
     s: Array
     hard: int
 
@@ -657,6 +677,8 @@ def outside(chain: Chain) -> Outside:
             lows, highs, guesses = _first_gaps(chain, j, scale, offset)
         else:
             lows, highs = _split(chain, j, lows, highs)
+            if lows.size == 1:  # no pole: a point mass
+                continue
             guesses = _middles(lows, highs)
         found = np.ones(lows.size, bool)
         keep_left = hard > 0 and offset == 0.0 and (
@@ -677,17 +699,16 @@ def outside(chain: Chain) -> Outside:
         fresh = False
         scale, offset = 1.0, 0.0
     if fresh:  # atoms only
-        return Outside(lows, highs, np.empty(0), np.empty(0), 0)
+        return Outside(lows, highs, np.empty(0), np.empty(0), np.empty(0), 0)
     s = np.stack((highs[:-1], lows[1:]), axis=1).ravel()
     state = np.empty((7, s.size))
-    kernels.state_rows(chain.law, ops.size, s, state)
-    if hard:  # exactly at 0, moved by what came after
-        last = max(i for i in range(ops.size) if ops[i] != AFFINE)
-        edge = 0.0
-        for i in range(last + 1, ops.size):
-            edge = par[i, 0] * edge + par[i, 1]
-        state[0, 0] = edge
-    return Outside(lows, highs, state[0].copy(), s, hard)
+    stop = ops.size - (ops[-1] == AFFINE)
+    kernels.state_rows(chain.law, stop, s, state)
+    base = state[0].copy()
+    if hard:
+        base[0] = 0.0
+    edges = par[-1, 0] * base + par[-1, 1] if stop < ops.size else base
+    return Outside(lows, highs, edges, base, s, hard)
 
 
 def _first_gaps(chain: Chain, j: int, scale: float, offset: float) -> tuple[Array, Array, Array]:
@@ -719,9 +740,8 @@ def _middles(lows: Array, highs: Array) -> Array:
     with np.errstate(invalid="ignore"):
         guesses = 0.5 * (lows + highs)
     spread = np.nanmax(np.abs(np.concatenate((lows[1:], highs[:-1], [1e-300]))))
-    guesses[0] = highs[0] - spread if np.isfinite(highs[0]) else 0.0
-    if lows.size > 1 or np.isfinite(lows[0]):
-        guesses[-1] = lows[-1] + spread
+    guesses[0] = highs[0] - 1.372 * spread  # no round multiple: never at an atom
+    guesses[-1] = lows[-1] + 1.372 * spread
     return guesses
 
 
@@ -731,7 +751,7 @@ def _split(chain: Chain, j: int, lows: Array, highs: Array) -> tuple[Array, Arra
     kind = ops[j]
     poles: list[float] = []
     atoms = chain.stages[j]
-    places = [_place(chain, j, x, s, lows, highs) for x, (_, s) in atoms.items()]
+    places = [_place(chain, born, s, lows, highs) for _, s, born in atoms.values()]
     if kind == SEMICIRCLE:
         poles = places
     elif kind in (SAMPLE, INVERSE):
@@ -743,17 +763,17 @@ def _split(chain: Chain, j: int, lows: Array, highs: Array) -> tuple[Array, Arra
         ]
         for level in levels:
             at = np.empty(pieces[0].size)
-            kernels.level_rows(chain.law, j, *pieces, level, 0, at)
+            kernels.level_rows(chain.law, j, *pieces, level, 0, chain.unit, at)
             poles += [float(s) for s in at[np.isfinite(at)]]
     return _cut_at(lows, highs, poles)
 
 
-def _place(chain: Chain, j: int, x: float, s: float | None, lows: Array, highs: Array) -> float:
-    """The s of an atom of the law before operation j."""
+def _place(chain: Chain, born: int, s: float | None, lows: Array, highs: Array) -> float:
+    """The s of an atom: it was given, or it is where z vanishes after the operation that made the atom."""
     if s is not None:
         return s
     at = np.empty(lows.size)
-    kernels.level_rows(chain.law, j, lows, highs, x, 1, at)
+    kernels.level_rows(chain.law, born, lows, highs, 0.0, 1, chain.unit, at)
     return float(at[np.isfinite(at)][0])
 
 
@@ -768,7 +788,7 @@ def _zero(chain: Chain, j: int, scale: float, offset: float, fresh: bool, high: 
     if fresh:
         return -offset / scale
     at = np.empty(1)
-    kernels.level_rows(chain.law, j, np.array([-np.inf]), np.array([high + abs(high) * 1e-6]), 0.0, 1, at)
+    kernels.level_rows(chain.law, j, np.array([-np.inf]), np.array([high + abs(high) * 1e-6]), 0.0, 1, chain.unit, at)
     return float(at[0]) if np.isfinite(at[0]) else high
 
 

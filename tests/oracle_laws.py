@@ -15,6 +15,7 @@ simulation; `_check_*` print predicted / simulated(standard error).
 
 from __future__ import annotations
 
+import warnings
 from fractions import Fraction
 from functools import partial
 from math import comb
@@ -296,7 +297,9 @@ def scm_roots(t, w, c, z, dps=50):
         poly = [a - z * b for a, b in pairs([mpf(0), *inner], [*full, mpf(0)])]
         if z.imag == 0:
             poly = [a.real for a in poly]
-        return mp.polyroots(poly[::-1], maxsteps=500, extraprec=2 * mp.prec)
+        with warnings.catch_warnings():  # the order of coefficients that old and new mpmath both take
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return mp.polyroots(poly[::-1], maxsteps=500, extraprec=2 * mp.prec)
 
 
 def _scm_s(t, w, c, z, dps):
@@ -695,17 +698,18 @@ def bai_silverstein(t, w, c, f, dps=20, left=None):
 
     Bai & Silverstein (2004), theorem 1.1, with the companion transform u = -1/s:
     mean = -(1/2πi)∮ f c∫u³t²/(1+tu)³dH / (1 - c∫u²t²/(1+tu)²dH)² dz,
-    variance = -(1/2π²)∮∮ f(z1)f(z2)/(u1-u2)² du1 du2, on two confocal ellipses around the hull of the
-    support, trapezoid rule. `f` takes mpc and is real on the real axis; the ellipses stay right of `left`,
-    by default 0 when the support starts above 0, else a width below it.
+    variance = -(1/2π²)∮∮ f(z1)f(z2)/(u1-u2)² du1 du2, trapezoid rule on two contours around the hull of
+    the support, ellipses in log(z - left) that leave out the half line z <= left: by default 0 when the
+    support starts above 0, else a half width below it. `f` takes mpc and is real on the real axis.
     """
     edges = scm_edges(t, w, c, dps + 10)
     with mp.workdps(dps + 15):
         low, high = edges[0][0], edges[-1][1]
-        middle, half = (low + high) / 2, (high - low) / 2
         if left is None:
-            left = mpf(0) if low > mpf(10) ** -5 * high else low - half
-        reach = mp.acosh((middle - left) / half)
+            left = mpf(0) if low > mpf(10) ** -5 * high else low - (high - low) / 2
+        middle = (mp.log(high - left) + mp.log(low - left)) / 2
+        half = (mp.log(high - left) - mp.log(low - left)) / 2
+        reach = mp.asinh(mp.pi / half)
         count = int((dps + 5) * mp.log(10) / (reach / 3) / 2) + 2  # nodes in the upper half
         steps, (tt, ww), cc = [("sample_covariance", _exact(c))], _measure(t, w), _exact(c)
         tol, contours, mean = mpf(10) ** (-dps - 8), [], mpf(0)
@@ -713,8 +717,9 @@ def bai_silverstein(t, w, c, f, dps=20, left=None):
             s, nodes = None, []
             for k in range(count):
                 theta = mp.pi * (k + mpf("0.5")) / count
-                z = middle + half * mp.cosh(mpc(rho, theta))
-                dz = half * mp.sinh(mpc(rho, theta)) * mpc(0, 1) * mp.pi / count
+                z = mp.exp(middle + half * mp.cosh(mpc(rho, theta)))
+                dz = z * half * mp.sinh(mpc(rho, theta)) * mpc(0, 1) * mp.pi / count
+                z += left
                 found = s is not None and _newton(tt, ww, steps, z, s, tol, 25)
                 if not found or found[0].imag <= 0:
                     found = _newton(tt, ww, steps, z, chain_root(t, w, steps, z, dps), tol)
@@ -1049,3 +1054,105 @@ def w3_reference(t=W1_VALUES, w=None, c=0.5, points=None, dps=20):
     """W3: m at w3_points (or at `points`), rounded to complex."""
     points = w3_points(t, w, c) if points is None else points
     return np.array([complex(chain_stieltjes(t, w, [("sample_covariance", c)], z, dps)) for z in points])
+
+
+# ---------------------------------------------------------------------------------------------- checks
+
+CHAINS = {
+    "corner": [("corner", 0.5)],
+    "inverse Wishart": [("multiply_inverse_wishart", 0.5)],
+    "compound Poisson": [("add_compound_poisson", 0.5, [-2, 1, 4], [0.2, 0.4, 0.4])],
+    "compound Poisson c=5": [("add_compound_poisson", 5, [1, 4], [0.6, 0.4])],
+    "Wishart c=5": [("add_wishart", 5, 1.5)],
+    "F": [("multiply_inverse_wishart", 0.25), ("sample_covariance", 2)],
+    "sc corner sc": [("sample_covariance", 0.5), ("corner", 0.5), ("sample_covariance", 1.5)],
+    "five steps": [
+        ("sample_covariance", 0.5), ("scale", 0.7), ("shift", 0.3), ("sample_covariance", 1.5),
+        ("add_semicircle", 0.2),
+    ],
+    "companion": [
+        ("sample_covariance", 2), ("scale", 2.0), ("companion",), ("add_wishart", 0.5, 1.0),
+        ("sample_covariance", 0.5), ("companion",), ("add_semicircle", 0.5),
+    ],
+    "sc inverse semicircle corner": [
+        ("sample_covariance", 0.5), ("multiply_inverse_wishart", 0.25), ("add_semicircle", 0.5), ("corner", 0.5),
+    ],
+    "false critical points": [("sample_covariance", 2), ("shift", 0.1), ("sample_covariance", 0.05)],
+}  # fmt: skip
+
+
+def _check_chains(p=720, draws=4, seed=0):
+    """Transforms, atoms, edges and moments of CHAINS over {1, 3, 10}."""
+    t, z = [1, 3, 10], np.array([2 + 0.5j, 5 + 1j, -1 + 0.3j])
+    for name, steps in CHAINS.items():
+        print(name)
+        sim, error = simulate_stieltjes(t, steps, z, p, draws, seed)
+        for a, b, e in pairs(z, sim, error):
+            print(f"    m({a:.2g}) {complex(chain_stieltjes(t, None, steps, a, 15)):.5f} / {b:.5f}({e:.5f})")
+        x = spectrum(chain_matrix(t, steps, p, seed))
+        atoms, edges = chain_atoms(t, None, steps), chain_edges(t, None, steps, 30)
+        for a, mass in atoms.items():
+            print(f"    atom {float(a):g} {float(mass):.5f} / {np.mean(abs(x - float(a)) < 1e-8):.5f}")
+        away = x[[all(abs(v - float(a)) > 1e-8 for a in atoms) for v in x]]
+        print("    support", [tuple(round(float(v), 5) for v in e) for e in edges], away[0], away[-1])
+        for k, value in enumerate(free_moments(t, None, steps), 1):
+            print(f"    moment {k} {float(value):.5g} / {np.mean(x**k):.5g}")
+
+
+def _check_coupled(p=600, draws=4, seed=0):
+    rng, t = np.random.default_rng(seed), [1, 3, 10]
+    full, profile = np.repeat(t, p // 3), [[1, 2, 0.1], [2, 0.5, 1], [0.1, 1, 3]]
+    for c in 0.5, 2:
+        n = round(p / c)
+        other, tau = np.repeat([5, 1, 2], p // 3), np.resize([-1, 0.5, 2, 3], n)
+        models = {
+            "separable": (
+                lambda z, c=c: separable_m(t, None, [-1, 0.5, 2, 3], None, c, z),
+                lambda tau=tau: separable_matrix(full, tau, rng),
+            ),
+            "mixture": (
+                lambda z, c=c: mixture_m([t, [5, 1, 2]], [0.25, 0.75], c, z),
+                lambda n=n, other=other: mixture_matrix([full, other], [n // 4, n - n // 4], rng),
+            ),
+            "information plus noise": (
+                lambda z, c=c: information_plus_noise_m([2, 0, 0], t, None, c, z),
+                lambda n=n: information_plus_noise_matrix(np.repeat([2, 0, 0], p // 3), full, n, rng),
+            ),
+            "variance profile": (
+                lambda z: variance_profile_m(profile, z),
+                lambda: variance_profile_matrix(np.kron(profile, np.ones((p // 3, p // 3))), rng),
+            ),
+        }
+        for name, (predict, draw) in models.items():
+            x = [spectrum(draw()) for _ in range(draws)]
+            for z in 3 + 1j, -1 + 0.1j:
+                s = [np.mean(1 / (v - z)) for v in x]
+                error = np.std(s, ddof=1) / np.sqrt(draws)
+                print(f"{name} c={c} m({z}) {complex(predict(z)):.5f} / {np.mean(s):.5f}({error:.5f})")
+
+
+def _check_spikes(draws=8):
+    for model in "information_plus_noise", "additive", "covariance":
+        rows = [spike_simulation(model, 2.5, 600, 1200, seed) for seed in range(draws)]
+        print(model, {key: round(float(np.mean([r[key] for r in rows])), 4) for key in rows[0]})
+
+
+def _check_fluctuations(p=120, draws=1500):
+    t, c = [1, 3, 10], 0.5
+    for label, f, g in ("log", mp.log, np.log), ("square", lambda z: z * z, np.square):
+        mean, variance = bai_silverstein(t, None, c, f)
+        sums = simulate_statistic(t, c, g, p, draws, 0)
+        small = simulate_statistic(t, c, g, p // 4, draws, 1)
+        gap = np.mean(small) - np.mean(sums) / 4  # mean·(1 - 1/4), since p∫f dF is linear in p
+        error = np.hypot(np.std(small), np.std(sums) / 4) / np.sqrt(draws)
+        print(f"{label}: mean {mp.nstr(0.75 * mean, 6)} / {gap:.4f}({error:.4f}),", end=" ")
+        print(
+            f"variance {mp.nstr(variance, 6)} / {np.var(sums):.4f}({np.var(sums) * np.sqrt(2 / draws):.4f})"
+        )
+
+
+if __name__ == "__main__":
+    _check_chains()
+    _check_coupled()
+    _check_spikes()
+    _check_fluctuations()

@@ -27,7 +27,7 @@ Tuples: law = (ops, par, tau, u, t, w, wt, head); t, w, wt = w t are the atoms a
 
 import numpy as np
 
-from fasthde._jit import SUM_MATH, driver, kernel, prange, reciprocal
+from fasthde._jit import SUM_MATH, kernel, reciprocal
 
 SAMPLE, AFFINE, SEMICIRCLE, POISSON, INVERSE, CORNER = 0, 1, 2, 3, 4, 5
 
@@ -111,16 +111,19 @@ def _start(s, g0, g1, g2, h0, mass):
 def steps(ops, par, tau, u, stop, s, g0, g1, g2, h0, mass):
     """Carry the state through the first ``stop`` operations.
 
-    Returns z0, z1, z2, m0, m1, m2, h0, h1, h2, y and the smallest imaginary part of z after any but the last.
+    Returns z0, z1, z2, m0, m1, m2, h0, h1, h2, y, the smallest imaginary part of z before an operation, and the
+    size of the numbers that were added up to z0: what its rounding is relative to.
     """
     m0, m1, m2, h0, h1, h2, y = _start(s, g0, g1, g2, h0, mass)
     z0 = s
     z1 = s * 0.0 + 1.0
     z2 = s * 0.0
     low = np.inf
+    big = 0.0
     for j in range(stop):
-        low = min(low, z0.imag)
         op = ops[j]
+        if op != AFFINE:  # which keeps the sign, and may be the last: z itself can be real
+            low = min(low, z0.imag)
         p = par[j, 0]
         if op == SAMPLE:
             # 1 - c h, by the form without cancellation
@@ -146,11 +149,13 @@ def steps(ops, par, tau, u, stop, s, g0, g1, g2, h0, mass):
                 m0 = m0 * r
                 m1 = (m1 - m0 * f1) * r
                 m2 = (m2 - m1 * f1 - m0 * f2) * r
+            big *= abs(f0.real) + abs(f0.imag)
             z2 = z2 * f0 + z1 * f1 + z0 * f2
             z1 = z1 * f0 + z0 * f1
             z0 = z0 * f0
         elif op == AFFINE:
             b = par[j, 1]
+            big = max(p * big, abs(b))
             z0 = p * z0 + b
             z1 = p * z1
             z2 = p * z2
@@ -164,6 +169,7 @@ def steps(ops, par, tau, u, stop, s, g0, g1, g2, h0, mass):
                 h2 = h2 + b * m2
                 y = z0 * m0 + par[j, 2]
         elif op == SEMICIRCLE:
+            big = max(big, abs(z0.real) + abs(z0.imag))
             z0 = z0 - p * m0
             z1 = z1 - p * m1
             z2 = z2 - p * m2
@@ -188,6 +194,7 @@ def steps(ops, par, tau, u, stop, s, g0, g1, g2, h0, mass):
             h0 = h0 + m0 * k0
             h1 = h1 + m0 * k1 + m1 * k0
             h2 = h2 + m0 * k2 + m1 * k1 + m2 * k0
+            big = max(big, abs(z0.real) + abs(z0.imag))
             z0 = z0 + k0
             z1 = z1 + k1
             z2 = z2 + k2
@@ -200,6 +207,7 @@ def steps(ops, par, tau, u, stop, s, g0, g1, g2, h0, mass):
             e1 = p * h1
             e2 = p * h2
             r = reciprocal(e0)
+            big *= abs(r.real) + abs(r.imag)
             z0 = z0 * r
             z1 = (z1 - z0 * e1) * r
             z2 = (z2 - z1 * e1 - z0 * e2) * r
@@ -209,6 +217,7 @@ def steps(ops, par, tau, u, stop, s, g0, g1, g2, h0, mass):
         else:  # CORNER
             r = reciprocal(m0)
             a = (1.0 - p) * r
+            big = max(big, abs(z0.real) + abs(z0.imag))
             z0 = z0 + a
             z1 = z1 - a * r * m1
             z2 = z2 - a * r * (m2 - r * (m1 * m1))
@@ -223,7 +232,7 @@ def steps(ops, par, tau, u, stop, s, g0, g1, g2, h0, mass):
                 y = y * q
             else:
                 y = z0 * m0
-    return z0, z1, z2, m0, m1, m2, h0, h1, h2, y, low
+    return z0, z1, z2, m0, m1, m2, h0, h1, h2, y, low, big
 
 
 # ----------------------------------------------------------------------------------------- the complex plane
@@ -256,7 +265,8 @@ def _correction(f, z1, z2):
 def newton(law, z, s, limit):
     """Solve z(s) = z in the upper half-plane from s; z may be real (the density's side of the axis).
 
-    Returns s, m, dm/dz, dz/ds, h, whether the certificate holds, the last correction relative to s, the count.
+    Returns s, m, dm/dz, dz/ds, h, whether the certificate holds, the last correction relative to s,
+    the count; before the last three the size of the numbers added up to z.
     """
     ops, par, tau, u, t, w, wt, head = law
     m = complex(np.nan, np.nan)
@@ -264,13 +274,14 @@ def newton(law, z, s, limit):
     slope = m
     mz = m
     certified = False
+    big = 0.0
     size = np.inf
     last = np.inf
     count = 0
     for _ in range(limit):
         count += 1
         g0, g1, g2, h0 = complex_sums(t, w, wt, s.real, s.imag)
-        z0, z1, z2, m0, m1, m2, h0, h1, h2, y, low = steps(
+        z0, z1, z2, m0, m1, m2, h0, h1, h2, y, low, big = steps(
             ops, par, tau, u, ops.size, s, g0, g1, g2, h0, head[0]
         )
         x = _correction(z0 - z, z1, z2)
@@ -297,7 +308,7 @@ def newton(law, z, s, limit):
             certified = low > 0.0 and s.imag > 0.0 and not real
             size = size * size / (abs(s.imag) + 1e-300) * EPS if near else size / (scale + 1e-300)
             break
-    return s, m, mz, slope, h, certified, size, count
+    return s, m, mz, slope, h, big, certified, size, count
 
 
 @kernel(inline=True)
@@ -341,7 +352,7 @@ def solve(law, z, guess, reach):
 
     First from the guess, if Im guess > 0. Then down from Im z = reach in steps that certify, each as long as it
     can be: since the certificate excludes every other root, a bold step that passes it needs no second thought.
-    Returns s, m, dm/dz, dz/ds, h, status, residual, iterations.
+    Returns s, m, dm/dz, dz/ds, h, the size of what was added up to z, status, residual, iterations.
     """
     target = z.imag
     level = max(reach, target)
@@ -353,6 +364,7 @@ def solve(law, z, guess, reach):
     m = complex(np.nan, np.nan)
     mz = m
     h = m
+    big = 0.0
     size = np.inf
     state = NOT_CONVERGED
     while spent < 2000:
@@ -367,7 +379,7 @@ def solve(law, z, guess, reach):
             height = trial
             drop = complex(0.0, trial - level) * reciprocal(slope)
             start = complex(s.real + drop.real, max(s.imag + drop.imag, 0.1 * s.imag))
-        s2, m2, mz2, slope2, h2, ok, size2, count = newton(law, complex(z.real, height), start, 30)
+        s2, m2, mz2, slope2, h2, big, ok, size2, count = newton(law, complex(z.real, height), start, 30)
         spent += count
         if ok:
             s, m, mz, slope, h, size = s2, m2, mz2, slope2, h2, size2
@@ -387,7 +399,7 @@ def solve(law, z, guess, reach):
             trial = np.sqrt(trial * level) if trial > 1e-12 * level else 1e-3 * level
             if trial > 0.999 * level:
                 break
-    return s, m, mz, slope, h, state, size, spent
+    return s, m, mz, slope, h, big, state, size, spent
 
 
 @kernel
@@ -401,7 +413,7 @@ def transform_rows(start, stop, z, reach, law, out, status, count):
             status[i] = INVALID
             count[i] = 0
             continue
-        s, m, _, _, h, state, size, spent = solve(law, z[i], complex(0.0, 0.0), reach)
+        s, m, _, _, h, _, state, size, spent = solve(law, z[i], complex(0.0, 0.0), reach)
         if state != CONVERGED:
             m = complex(np.nan, np.nan)
         # where z m is not small the division by the exact z is the better one
@@ -413,12 +425,6 @@ def transform_rows(start, stop, z, reach, law, out, status, count):
         status[i] = state
         count[i] = spent
 
-
-@driver
-def transform_driver(bounds, z, reach, law, out, status, count):
-    """Numba-parallel `transform_rows`."""
-    for i in prange(bounds.size - 1):
-        transform_rows(bounds[i], bounds[i + 1], z, reach, law, out, status, count)
 
 
 # --------------------------------------------------------------------------------------------- the real axis
@@ -446,7 +452,7 @@ def _real_root(law, x, low, high, guess):
     state = NOT_CONVERGED
     for _ in range(200):
         count += 1
-        z0, z1, z2, m, m1, m2, h, h1, h2, y, _ = at_real(law, law[0].size, s)
+        z0, z1, z2, m, m1, m2, h, h1, h2, y, _, _ = at_real(law, law[0].size, s)
         f = z0 - x
         if f > 0.0:
             high = min(high, s)
@@ -512,12 +518,6 @@ def real_rows(start, stop, x, component, lows, highs, law, out, status, count):
         count[i] = spent
 
 
-@driver
-def real_driver(bounds, x, component, lows, highs, law, out, status, count):
-    """Numba-parallel `real_rows`."""
-    for i in prange(bounds.size - 1):
-        real_rows(bounds[i], bounds[i + 1], x, component, lows, highs, law, out, status, count)
-
 
 # ------------------------------------------------------------------------------------------------ the support
 
@@ -526,7 +526,7 @@ def real_driver(bounds, x, component, lows, highs, law, out, status, count):
 def profile(law, j, s):
     """P of operation j at s (its derivative in its own coordinate) and dP/ds."""
     ops, par, tau, u, t, w, wt, head = law
-    z0, z1, z2, m0, m1, m2, h0, h1, h2, y, _ = at_real(law, j, s)
+    z0, z1, z2, m0, m1, m2, h0, h1, h2, y, _, _ = at_real(law, j, s)
     p = par[j, 0]
     op = ops[j]
     r = 1.0 / z1
@@ -667,29 +667,25 @@ def cut_rows(law, j, lows, highs, guesses, found):
 
 
 @kernel
-def level_rows(law, j, lows, highs, level, kind, out):
+def level_rows(law, j, lows, highs, level, kind, unit, out):
     """The s in each (low, high) where m (kind 0) or z (kind 1) of the first j steps, increasing, takes a level.
 
-    NaN where it does not.
+    NaN where it does not; ``unit`` is the size of the s-axis.
     """
     for k in range(lows.size):
         low = lows[k]
         high = highs[k]
-        width = 1.0
-        if low == -np.inf and high == np.inf:
-            s = 0.0
-        elif low == -np.inf:
-            width = max(abs(high), 1e-300)
-            s = high - width
+        width = unit
+        if low == -np.inf:
+            s = high - width if high < np.inf else width
         elif high == np.inf:
-            width = max(abs(low), 1e-300)
             s = low + width
         else:
             s = 0.5 * (low + high)
         seen_low = False
         seen_high = False
         for _ in range(1200):
-            z0, z1, z2, m0, m1, m2, h0, h1, h2, y, _ = at_real(law, j, s)
+            z0, z1, z2, m0, m1, m2, h0, h1, h2, y, _, _ = at_real(law, j, s)
             f = (z0 if kind == 1 else m0) - level
             d = z1 if kind == 1 else m1
             if f > 0.0:
@@ -699,7 +695,7 @@ def level_rows(law, j, lows, highs, level, kind, out):
                 low = s
                 seen_low = True
             s2 = s - f / d
-            if abs(s2 - s) <= EPS * abs(s):
+            if f == 0.0 or abs(s2 - s) <= EPS * abs(s) or (kind == 1 and abs(s2) < 1e-30 * unit):
                 seen_low = True
                 seen_high = True
                 s = s2
@@ -725,7 +721,7 @@ def level_rows(law, j, lows, highs, level, kind, out):
 def state_rows(law, stop, s, out):
     """z0, z1, z2, m0, m1, m2, h0 after ``stop`` operations at real points."""
     for k in range(s.size):
-        z0, z1, z2, m0, m1, m2, h0, h1, h2, y, _ = at_real(law, stop, s[k])
+        z0, z1, z2, m0, m1, m2, h0, h1, h2, y, _, _ = at_real(law, stop, s[k])
         out[0, k] = z0
         out[1, k] = z1
         out[2, k] = z2

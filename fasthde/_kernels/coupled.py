@@ -28,9 +28,9 @@ Why this form
 * Outside the support the Newton iteration is the same one at Im z = 0, where imaginary parts are exact zeros.
 
 Tuples: model = (kind, c, reach, rest, w, t, tau, u), all rescaled so that the largest t, tau or v is 1:
-kind, then c = p/n; reach bounds the spectrum; rest = (1 - c w_+, 1 - c w_used, weight of levels that are 0);
-w the levels' weights, t (rows of) levels, tau and u nodes (the other side's values and weights).
-work = (complex K x (K + 2) system, complex K vectors, real N vectors).
+kind, then c = p/n; reach bounds the spectrum; rest = [1 - c w_+, 1 - c w], w the levels' weights, t (rows of)
+levels, tau and u nodes (the other side's values and weights); levels that carry nothing are left out.
+work = (complex K x (K + 2) systems, complex K vectors, real N vectors).
 """
 
 import numpy as np
@@ -306,7 +306,7 @@ def _profile(model, z, x, system):
 
 
 @kernel
-def _equations(model, z, x, system, rows):
+def equations(model, z, x, system, rows):
     kind = model[0]
     if kind == SEPARABLE:
         _separable(model, z, x, system)
@@ -372,7 +372,7 @@ def _newton(model, z, x, step, slope, system, rows):
     error = np.inf
     count = 0
     while count < LIMIT:
-        _equations(model, z, x, system, rows)
+        equations(model, z, x, system, rows)
         count += 1
         if not _eliminate(system, step, slope):
             return False, np.inf, count
@@ -471,7 +471,7 @@ def solve(model, z, vectors, system, rows):
         return CONVERGED, goal == 0.0, error, spent
     # descend
     leap = np.inf  # in log Im z
-    while spent < 5000:
+    while spent < 1000:
         if goal > 0.0:
             left = np.log(level / goal)
             move = min(left, leap)
@@ -568,10 +568,6 @@ def _finish(model, z, x, slope, rows):
             m = m + w[i] * (b * r)
             # d(B/G) = (l dB - B**2 dA)/G**2
             dm = dm + w[i] * ((t[0, i] * slope[0] + (b * b) * (t[1, i] * slope[1] + 1.0)) * (r * r))
-    if rest[2] > 0.0:
-        r = reciprocal(z)
-        m = m - rest[2] * r
-        dm = dm + rest[2] * (r * r)
     return m, dm
 
 
@@ -610,3 +606,222 @@ def coupled_driver(bounds, model, z, chunk, work, out, unknowns, status, count):
     """Rows in parallel, a block each."""
     for i in prange(bounds.size - 1):
         coupled_rows(bounds[i], bounds[i + 1], model, z, chunk, work, out, unknowns, status, count)
+
+
+# ------------------------------------------------------------------------------- gaps of the separable model
+
+
+@kernel(fastmath=SUM_MATH, inline=True)
+def _poles(t, w, s):
+    """Sums of w t/(t - s), w t**2/(t - s)**2 and w t**2/(t - s)**3."""
+    a = 0.0
+    b = 0.0
+    d = 0.0
+    for i in range(t.size):
+        r = 1.0 / (t[i] - s)
+        x = w[i] * t[i] * r
+        a += x
+        x *= t[i] * r
+        b += x
+        d += x * r
+    return a, b, d
+
+
+@kernel
+def _window(t, w, low, high, limit):
+    """Where sum w t**2/(t - s)**2 < limit in (low, high), neighbouring levels: (found, from, to)."""
+    left = low
+    right = high
+    s = 0.5 * (low + high)
+    value = np.inf
+    for _ in range(80):
+        s = 0.5 * (left + right)
+        a, value, d = _poles(t, w, s)
+        if value < limit or not left < s < right:
+            break
+        if d > 0.0:
+            right = s
+        else:
+            left = s
+    if not value < limit:
+        return False, low, high
+    first = s
+    last = s
+    left = low
+    right = high
+    for _ in range(60):
+        x = 0.5 * (left + first)
+        if _poles(t, w, x)[1] < limit:
+            first = x
+        else:
+            left = x
+        y = 0.5 * (last + right)
+        if _poles(t, w, y)[1] < limit:
+            last = y
+        else:
+            right = y
+    return True, first, last
+
+
+@kernel
+def _inverse(t, w, low, high, level):
+    """The s in (low, high) with sum w t/(t - s) = level; high = -inf: s > low or, for a positive level, s < 0.
+
+    On the outer interval 1/s is used, in which the interval is connected.
+    """
+    outer = high == -np.inf
+    if outer:  # x = -1/s in (-1/t_max, inf)
+        left = -1.0 / low
+        right = max(1.0, -left)
+        if level <= 0.0:
+            right = 0.0
+        else:
+            while _poles(t, w, -1.0 / right)[0] < level:
+                left = right
+                right *= 4.0
+                if right > 1e300:
+                    return np.nan
+    else:
+        left = low
+        right = high
+    for _ in range(200):
+        x = 0.5 * (left + right)
+        if outer and left > 0.0 and right > 4.0 * left:
+            x = np.sqrt(left * right)
+        if not left < x < right:
+            break
+        s = (-1.0 / x if x != 0.0 else np.inf) if outer else x
+        value = 0.0 if s == np.inf else _poles(t, w, s)[0]
+        if value > level:
+            right = x
+        else:
+            left = x
+        if right - left <= 4.0 * EPS * abs(x):
+            break
+    x = 0.5 * (left + right)
+    if not outer:
+        return x
+    return -1.0 / x if x != 0.0 else np.inf
+
+
+@kernel
+def _mix(t, w, tau, u, c, s, low, high):
+    """rho(M) and z at the real point with s on one side and its partner in (low, high) on the other."""
+    a, b, _ = _poles(t, w, s)
+    if high != -np.inf and not a < 0.0:
+        return np.inf, 0.0
+    total = np.sum(u)
+    if not c * a < total:
+        return np.inf, 0.0
+    q = _inverse(tau, u, low, high, c * a)
+    if not (abs(q) > 0.0):
+        return np.inf, 0.0
+    # with delta = -1/q: e = E[tau/(1 + tau delta)] = -q E[tau/(tau - q)], and E[(tau/(1 + tau delta))**2]
+    e = 0.0
+    f = 0.0
+    delta = -1.0 / q
+    for j in range(tau.size):
+        x = tau[j] / (1.0 + tau[j] * delta)
+        e += u[j] * x
+        f += u[j] * x * x
+    if not e > 0.0:
+        return np.inf, 0.0
+    return c * b * f / (e * e), s * e
+
+
+@kernel
+def _lowest(t, w, tau, u, c, first, last, low, high):
+    """A point of the curve s in (first, last) where rho(M) < 1: (found, z). {rho(M) < 1} is connected there."""
+    samples = 24
+    best = np.inf
+    at = 0
+    for k in range(samples):
+        value, z = _mix(t, w, tau, u, c, first + (last - first) * ((k + 0.5) / samples), low, high)
+        if value < 1.0:
+            return True, z
+        if value < best:
+            best = value
+            at = k
+    if best == np.inf:
+        return False, 0.0
+    # golden section around the least sample
+    left = first + (last - first) * ((at - 0.5) / samples)
+    right = first + (last - first) * ((at + 1.5) / samples)
+    left = max(left, first)
+    right = min(right, last)
+    ratio = 0.3819660112501051
+    x = left + ratio * (right - left)
+    y = right - ratio * (right - left)
+    fx, zx = _mix(t, w, tau, u, c, x, low, high)
+    fy, zy = _mix(t, w, tau, u, c, y, low, high)
+    for _ in range(60):
+        if fx < 1.0:
+            return True, zx
+        if fy < 1.0:
+            return True, zy
+        if fx < fy:
+            right = y
+            y, fy, zy = x, fx, zx
+            x = left + ratio * (right - left)
+            fx, zx = _mix(t, w, tau, u, c, x, low, high)
+        else:
+            left = x
+            x, fx, zx = y, fy, zy
+            y = right - ratio * (right - left)
+            fy, zy = _mix(t, w, tau, u, c, y, low, high)
+        if not left < x < y < right:
+            break
+    return False, 0.0
+
+
+@kernel
+def separable_gaps(t, w, tau, u, c, windows, other, out):
+    """One point in every gap of the support of the separable model that is not one of the two outer ones.
+
+    Real delta and d = -1/s parametrise the outside: c E[d t/(1 + d t)] = E[tau delta/(1 + tau delta)] and
+    z = -E[tau delta/(1 + tau delta)]/(delta d) > 0, outside iff rho(M) < 1. Between two gaps with d and delta in
+    the same intervals between poles there would be no mass: the mass below a gap counts the levels and the nodes
+    beyond the poles. So each pair of intervals holds one gap at most. rho(M) exceeds both c E[u**2] and
+    E[v**2]/c, u = d t/(1 + d t) and v = tau delta/(1 + tau delta), which leaves few pairs. Returns their number.
+    """
+    count = 0
+    near = 0
+    for i in range(t.size - 1):
+        a = (w[i] * t[i] * t[i]) ** (1.0 / 3.0) + (w[i + 1] * t[i + 1] * t[i + 1]) ** (1.0 / 3.0)
+        if c * a * a * a < (t[i + 1] - t[i]) ** 2:
+            found, first, last = _window(t, w, t[i], t[i + 1], 1.0 / c)
+            if found:
+                windows[near, 0] = first
+                windows[near, 1] = last
+                near += 1
+    far = 0
+    for j in range(tau.size - 1):
+        a = (u[j] * tau[j] * tau[j]) ** (1.0 / 3.0) + (u[j + 1] * tau[j + 1] * tau[j + 1]) ** (1.0 / 3.0)
+        if a * a * a < c * (tau[j + 1] - tau[j]) ** 2:
+            found, first, last = _window(tau, u, tau[j], tau[j + 1], c)
+            if found:
+                other[far, 0] = first
+                other[far, 1] = last
+                other[far, 2] = tau[j]
+                other[far, 3] = tau[j + 1]
+                found, z = _lowest(tau, u, t, w, 1.0 / c, first, last, t[-1], -np.inf)
+                if found:
+                    out[count] = c * z
+                    count += 1
+                far += 1
+    for i in range(near):
+        first = windows[i, 0]
+        last = windows[i, 1]
+        found, z = _lowest(t, w, tau, u, c, first, last, tau[-1], -np.inf)
+        if found:
+            out[count] = z
+            count += 1
+        low = c * _poles(t, w, first)[0]
+        high = c * _poles(t, w, last)[0]
+        for j in range(far):
+            if _poles(tau, u, other[j, 0])[0] < min(high, 0.0) and low < _poles(tau, u, other[j, 1])[0]:
+                found, z = _lowest(t, w, tau, u, c, first, last, other[j, 2], other[j, 3])
+                if found:
+                    out[count] = z
+                    count += 1
+    return count

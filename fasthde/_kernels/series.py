@@ -16,7 +16,7 @@ coefficients of the density, coefficients of the mass from the edge).
 
 import numpy as np
 
-from fasthde._jit import SUM_MATH, driver, kernel, prange
+from fasthde._jit import SUM_MATH, kernel
 from fasthde._kernels.chain import CONVERGED, EPS, solve
 
 NODES = 24
@@ -35,19 +35,14 @@ def _coefficients(values, matrix, out):
 
 
 @kernel(inline=True)
-def settled(values, x, coefficients, peak):
+def settled(coefficients, peak, noise):
     """Whether a piece is resolved: its last coefficients are at the level of rounding.
 
-    x has a rounding of its own, which no further halving would remove: eps |x f'(x)|.
+    ``noise`` is what the rounding of x itself does to the density, eps |x f'(x)|: no halving would remove it.
     """
-    n = values.size
-    noise = 0.0
-    for i in range(n - 1):
-        step = abs(x[i + 1] - x[i])
-        if step > 0.0:
-            noise = max(noise, abs(values[i + 1] - values[i]) / step * abs(x[i]))
+    n = coefficients.size
     tail = max(abs(coefficients[n - 1]), max(abs(coefficients[n - 2]), abs(coefficients[n - 3])))
-    return tail <= 4.0 * EPS * peak + 0.25 * EPS * noise
+    return tail <= 4.0 * EPS * peak + 2.0 * noise
 
 
 @kernel(inline=True)
@@ -113,7 +108,6 @@ def march(law, reach, edge, sign, width, q, hard, s_edge, bend, nodes, matrix, r
     """
     n = nodes.size
     values = work[0]
-    xs = work[1]
     end = 0.5 ** (1.0 / q)
     start = 0.0
     trial = end
@@ -141,6 +135,7 @@ def march(law, reach, edge, sign, width, q, hard, s_edge, bend, nodes, matrix, r
         d1 = da
         d2 = db
         good = True
+        noise = 0.0
         for i in range(n):
             u = 0.5 * (start + stop) + 0.5 * (stop - start) * nodes[i]
             power = u if q == 2.0 else u ** (q - 1.0)
@@ -158,7 +153,7 @@ def march(law, reach, edge, sign, width, q, hard, s_edge, bend, nodes, matrix, r
                 guess = s1 + u * first_slope
             if guess.imag <= 0.0:
                 guess = complex(guess.real, max(0.5 * s1.imag, 1e-300))
-            s, m, mz, slope, h, state, size, spent = solve(law, complex(x, 0.0), guess, reach)
+            s, m, mz, slope, h, big, state, size, spent = solve(law, complex(x, 0.0), guess, reach)
             if state != CONVERGED:
                 good = False
                 break
@@ -167,7 +162,8 @@ def march(law, reach, edge, sign, width, q, hard, s_edge, bend, nodes, matrix, r
             if hard:
                 f *= power
             values[i] = f
-            xs[i] = x
+            e = max(abs(x), big) * (power if hard else 1.0)
+            noise += e * e * (mz.real * mz.real + mz.imag * mz.imag)
             u2 = u1
             s2 = s1
             d2 = d1
@@ -185,7 +181,7 @@ def march(law, reach, edge, sign, width, q, hard, s_edge, bend, nodes, matrix, r
             top = peak
             for i in range(n):
                 top = max(top, values[i])
-            good = settled(values, xs, pdf[count], top)
+            good = settled(pdf[count], top, EPS * np.sqrt(noise / n) / np.pi)
             if good:
                 peak = top
         tiny = stop - start < 1e-13 * (start + 1e-8)
@@ -221,15 +217,6 @@ def series_rows(start, stop, law, reach, halves, s_edge, bend, nodes, matrix, ro
             u0s[a:b], u1s[a:b], pdf[a:b], mass[a:b], work[k],
         )  # fmt: skip
 
-
-@driver
-def series_driver(bounds, law, reach, halves, s_edge, bend, nodes, matrix, room, counts, u0s, u1s, pdf, mass, work):
-    """Numba-parallel `series_rows`."""
-    for i in prange(bounds.size - 1):
-        series_rows(
-            bounds[i], bounds[i + 1], law, reach, halves, s_edge, bend, nodes, matrix, room, counts, u0s, u1s,
-            pdf, mass, work,
-        )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------ evaluation
