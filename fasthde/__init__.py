@@ -17,6 +17,8 @@ _PUBLIC = {
     "semicircle": "fasthde.laws",
     "sample_covariance": "fasthde.laws",
     "wachter": "fasthde.laws",
+    "batch": "fasthde._batch",
+    "LawBatch": "fasthde._batch",
     "manova": "fasthde.laws",
     "LinearProblem": "fasthde.learning.problem",
     "ridge": "fasthde.learning.ridge",

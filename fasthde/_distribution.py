@@ -388,7 +388,9 @@ class Distribution(Record):
         shaped: Any = (value.real if real else value).reshape(points.shape)
         if not full_output:
             return _out(shaped)
-        return StieltjesResult(*(_out(freeze(v.reshape(points.shape))) for v in (shaped, status, residual, count)))
+        return StieltjesResult(
+            *(_out(freeze(v.reshape(points.shape))) for v in (shaped, status, residual, count))
+        )
 
     @staticmethod
     def _split(solved: Any) -> Any:
@@ -400,7 +402,7 @@ class Distribution(Record):
         if not edges.size:
             return np.zeros(x.shape, bool)
         k = np.searchsorted(edges, x, side="left")
-        return (k % 2 == 1) | (edges[np.minimum(k, edges.size - 1)] == x)
+        return np.asarray((k % 2 == 1) | (edges[np.minimum(k, edges.size - 1)] == x))
 
     def _hull(self) -> tuple[float, float]:
         """Ends of the spectrum, atoms included."""

@@ -139,7 +139,9 @@ def reciprocal(x: Any) -> Any:
     return 1.0 / x
 
 
-@numba.extending.overload(reciprocal, jit_options={"error_model": "numpy", "forceinline": True, "_nrt": False})
+@numba.extending.overload(
+    reciprocal, jit_options={"error_model": "numpy", "forceinline": True, "_nrt": False}
+)
 def _reciprocal(x):  # type: ignore[no-untyped-def]
     if isinstance(x, numba.types.Complex):
 
@@ -209,7 +211,8 @@ def map_rows(
 
     Serial when the work is small or when called from a thread that is not the main one; the Numba-parallel
     driver on the main thread; a thread pool where a parallel region is not safe (threads, forked children) or
-    where there is no driver: the two measured the same, and compiling a driver takes as long as its kernel. Each row writes its own slots, so the result does not depend on the number of threads.
+    where there is no driver: the two measured the same, and compiling a driver takes as long as its kernel.
+    Each row writes its own slots, so the result does not depend on the number of threads.
 
     Parameters
     ----------

@@ -14,6 +14,8 @@ from fasthde._kernels import series as kernels
 
 Array = NDArray[np.float64]
 
+_EPS = float(np.finfo(float).eps)
+
 #: Gauss-Legendre nodes a piece for expectations.
 QUADRATURE = 32
 
@@ -53,11 +55,16 @@ class Series:
             self.edges, self.sign, self.width, np.ascontiguousarray(q, np.float64), np.ascontiguousarray(hard),
         )  # fmt: skip
 
-    def fill(self, counts: NDArray[np.int64], room: int, u0: Array, u1: Array, pdf: Array, mass: Array) -> Series:
-        """Keep the pieces used, and sum up the masses."""
-        used = (np.arange(room) < counts[:, None]).ravel()
+        self.first = np.zeros(1, np.int64)
+        self.u0 = self.u1 = np.empty(0)
+        self.pdf = self.mass = np.empty((0, 0))
+        self.total = np.empty((2, 0))
+
+    def fill(self, half: NDArray[np.int64], u0: Array, u1: Array, pdf: Array, mass: Array) -> Series:
+        """Keep pieces that stand in the order of their half-intervals, and sum up the masses."""
+        counts = np.bincount(half, minlength=self.edges.size)
         self.first = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-        self.u0, self.u1, self.pdf, self.mass = u0[used], u1[used], pdf[used], mass[used]
+        self.u0, self.u1, self.pdf, self.mass = u0, u1, pdf, mass
         ends = self.mass[self.first[1:] - 1].sum(axis=1)
         each = ends[::2] + ends[1::2]
         self.total = np.array([np.concatenate(([0.0], np.cumsum(each)[:-1])), each])
@@ -71,7 +78,13 @@ class Series:
         other = Series(scale * self.edges + offset, q, hard)
         other.width = scale * self.width  # not from the rounded edges
         other.halves = (*other.halves[:2], other.width, q, hard)
-        other.first, other.u0, other.u1, other.mass, other.total = self.first, self.u0, self.u1, self.mass, self.total
+        other.first, other.u0, other.u1, other.mass, other.total = (
+            self.first,
+            self.u0,
+            self.u1,
+            self.mass,
+            self.total,
+        )
         other.pdf = self.pdf / scale
         return other
 
@@ -115,10 +128,9 @@ class Series:
 
     def rule(self, a: Array | None = None, b: Array | None = None, piece: Any = None) -> tuple[Array, Array]:
         """Nodes and weights of the law's measure on pieces, or on parts [a, b] of [-1, 1] of chosen pieces."""
-        if piece is None:
+        if piece is None or a is None or b is None:
             piece = np.arange(self.u0.size)
             a, b = np.full(piece.size, -1.0), np.full(piece.size, 1.0)
-        assert a is not None and b is not None
         node, weight = np.polynomial.legendre.leggauss(QUADRATURE)
         t = 0.5 * (a + b)[:, None] + 0.5 * (b - a)[:, None] * node
         values = _rows(self.pdf[piece], t)
@@ -199,7 +211,7 @@ def build(
         step = np.abs(np.diff(values, axis=1)) / np.maximum(np.abs(np.diff(x, axis=1)), 1e-300)
         noise = (step * np.abs(x[:, 1:])).max(axis=1)
         tail = np.abs(coefficients[:, -3:]).max(axis=1)
-        good = (tail <= 4 * kernels.EPS * peak[half] + 0.25 * kernels.EPS * noise) | (u1 - u0 < 1e-12)
+        good = (tail <= 4 * _EPS * peak[half] + 0.25 * _EPS * noise) | (u1 - u0 < 1e-12)
         good |= round_ == limit - 1
         kept += [(int(half[i]), u0[i], u1[i], coefficients[i]) for i in np.flatnonzero(good)]
         if good.all():
@@ -208,18 +220,46 @@ def build(
         u0, u1 = np.concatenate((u0[~good], middle)), np.concatenate((middle, u1[~good]))
         half = np.concatenate((half[~good], half[~good]))
     kept.sort(key=lambda item: (item[0], item[1]))
-    counts = np.bincount([item[0] for item in kept], minlength=edge.size).astype(np.int64)
+    where = np.array([item[0] for item in kept], np.int64)
     starts = np.array([item[1] for item in kept])
     stops = np.array([item[2] for item in kept])
     pdf = np.array([item[3] for item in kept]).reshape(-1, node.size)
     mass = np.empty((len(kept), node.size + 2))
+    counts = np.bincount(where, minlength=edge.size).astype(np.int64)
     kernels.integrate_rows(series.halves, counts, starts, stops, pdf, mass)
-    room = int(counts.max(initial=1))
-    index = np.concatenate([np.arange(c) + i * room for i, c in enumerate(counts)] or [[]]).astype(int)
+    return series.fill(where, starts, stops, pdf, mass)
 
-    def spread(v: Array) -> Array:
-        out = np.zeros((edge.size * room, *v.shape[1:]))
-        out[index] = v
-        return out
 
-    return series.fill(counts, room, spread(starts), spread(stops), spread(pdf), spread(mass))
+def follow(
+    series: Series, pack: Any, owner: NDArray[np.int64], reach: Array, s: Array, bend: Array
+) -> Series:
+    """Series of chains, from the places ``s`` of their edges (see `kernels.march`)."""
+    node, matrix = chebyshev()
+    n = node.size
+    todo = np.arange(series.edges.size)
+    room = 32
+    kept: list[tuple[Any, ...]] = []
+    while todo.size:
+        counts = np.zeros(todo.size, np.int64)
+        size = todo.size * room
+        u0, u1, pdf, mass = np.empty(size), np.empty(size), np.empty((size, n)), np.empty((size, n + 2))
+        halves = tuple(v[todo] for v in series.halves)
+        args = (
+            pack, owner[todo], reach, halves, s[todo], bend[todo], node, matrix, room, counts, u0, u1, pdf, mass,
+            np.empty((todo.size, 1, n)),
+        )  # fmt: skip
+        work = 300.0 * todo.size * pack[4].size / max(reach.size, 1)
+        _jit.map_rows(kernels.series_rows, None, todo.size, work, None, *args)
+        if (counts == -2).any() or room > 10_000:
+            raise ArithmeticError(
+                "the density could not be followed across the support; please report this law."
+            )
+        used = (np.arange(room) < counts[:, None]).ravel()
+        kept.append((np.repeat(todo, np.maximum(counts, 0)), u0[used], u1[used], pdf[used], mass[used]))
+        todo = todo[counts < 0]
+        room *= 8
+    if not kept:
+        return series
+    half, *rest = (np.concatenate(v) for v in zip(*kept, strict=True))
+    order = np.argsort(half, kind="stable")
+    return series.fill(half[order], *(v[order] for v in rest))

@@ -9,14 +9,13 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fasthde import _closed, _jit
+from fasthde import _closed, _jit, _taylor
 from fasthde import _validate as check
-from fasthde._distribution import Distribution, Solved
+from fasthde._distribution import Distribution, Solved, _out
 from fasthde._kernels import chain as kernels
-from fasthde._kernels import series as series_kernels
 from fasthde._kernels.chain import AFFINE, CORNER, INVERSE, POISSON, SAMPLE, SEMICIRCLE
 from fasthde._results import freeze
-from fasthde._series import Series, chebyshev
+from fasthde._series import Series, follow
 from fasthde.spectrum import Spectrum, as_spectrum
 
 Array = NDArray[np.float64]
@@ -214,7 +213,10 @@ class Law(Distribution):
         2
         """
         return self._then(
-            Step(SEMICIRCLE, check.scalar("variance", variance, positive=True, hint="Without noise, leave it out."))
+            Step(
+                SEMICIRCLE,
+                check.scalar("variance", variance, positive=True, hint="Without noise, leave it out."),
+            )
         )
 
     def add_wishart(self, ratio: float, variance: float = 1.0) -> Law:
@@ -272,7 +274,9 @@ class Law(Distribution):
         if tau.ndim != 1:
             raise ValueError(f"values must be one-dimensional; got shape {tau.shape}.")
         u = np.ones(tau.size) if weights is None else check.real_array("weights", weights)
-        check.non_negative("weights", check.same_length("weights", u, "values", tau.size), "Drop the value instead.")
+        check.non_negative(
+            "weights", check.same_length("weights", u, "values", tau.size), "Drop the value instead."
+        )
         if not u.sum() > 0:
             raise ValueError("weights must not all be zero.")
         u = u / u.sum()
@@ -352,9 +356,9 @@ class Law(Distribution):
         if self._point() == 0.0:
             raise ValueError(f"{name} needs a population that is not zero; all eigenvalues are 0.")
         points = self.points[0]
-        risky = any(
-            s.kind == SEMICIRCLE or (s.kind == AFFINE and s.b < 0.0) for s in self._steps
-        ) or bool((points < 0.0).any())
+        risky = any(s.kind == SEMICIRCLE or (s.kind == AFFINE and s.b < 0.0) for s in self._steps) or bool(
+            (points < 0.0).any()
+        )
         if risky:
             low, high = self._hull()
             if low < -1e-12 * max(abs(low), abs(high)):
@@ -407,17 +411,11 @@ class Law(Distribution):
 
     @property
     def _powers(self) -> Array:
-        powers = np.full(self.support.shape, 2.0)
-        if self._outside.hard:
-            powers[0, 0] = self._outside.hard + 1.0
-        return powers
+        return np.where(self._hard, self._outside.hard.reshape(-1, 2) + 1.0, 2.0)
 
     @property
     def _hard(self) -> NDArray[np.bool_]:
-        hard = np.zeros(self.support.shape, bool)
-        if self._outside.hard:
-            hard[0, 0] = True
-        return hard
+        return np.asarray(self._outside.hard.reshape(-1, 2) > 0)
 
     def _reach(self) -> float:
         low, high = self._hull()
@@ -426,49 +424,86 @@ class Law(Distribution):
     def _make_series(self) -> Series:
         """Series of the law before its last shift and scaling, moved: a hard edge then sits at 0 exactly."""
         outside_ = self._outside
-        law = self._chain.law
         halves = outside_.edges.size
-        scale, offset, edges = 1.0, 0.0, outside_.edges
-        if halves and law[0][-1] == AFFINE:
-            scale, offset = law[1][-1, :2]
-            law = (law[0][:-1].copy(), *law[1:])
-            edges = outside_.base
+        scale, offset, law = self._chain.stripped()
+        edges = outside_.base
         series = Series(edges, self._powers.ravel(), self._hard.ravel())
         if not halves:
             return series
-        node, matrix = chebyshev()
-        n = node.size
         state = np.empty((7, halves))
         kernels.state_rows(law, law[0].size, outside_.s, state)
         bend = np.abs(state[2])
-        if outside_.hard > 1:  # z ~ bend |s|**q: from a point near the edge
-            s = outside_.s[0]
-            eps = 1e-4 * max(abs(s), float(self._chain.t.min(initial=1.0)))
+        for i in np.flatnonzero(outside_.hard):  # z ~ bend |s|**q: from a point near the edge
+            eps = 1e-5 * max(abs(outside_.s[i]), float(self._chain.t.min(initial=self._chain.unit)))
             near = np.empty((7, 1))
-            kernels.state_rows(law, law[0].size, np.array([s - eps]), near)
-            bend[0] = abs(near[0, 0] - edges[0]) / eps ** (outside_.hard + 1)
-        reach = max(float(edges[-1] - edges[0]), 1e-3 * float(np.abs(edges).max()))
-        room = 32
-        while True:
-            counts = np.zeros(halves, np.int64)
-            size = halves * room
-            u0, u1 = np.empty(size), np.empty(size)
-            pdf, mass = np.empty((size, n)), np.empty((size, n + 2))
-            args = (
-                law, reach, series.halves, outside_.s, bend, node, matrix, room,
-                counts, u0, u1, pdf, mass, np.empty((halves, 1, n)),
-            )  # fmt: skip
-            work = 300.0 * halves * law[4].size
-            _jit.map_rows(series_kernels.series_rows, None, halves, work, None, *args)
-            if (counts == -2).any() or room > 1000:
-                raise ArithmeticError(
-                    "the density could not be followed across the support; please report this law: " + repr(self)
-                )
-            if (counts > 0).all():
-                return series.fill(counts, room, u0, u1, pdf, mass).moved(scale, offset)
-            room *= 4
+            side = np.array([outside_.s[i] + (eps if i % 2 else -eps)])
+            kernels.state_rows(law, law[0].size, side, near)
+            bend[i] = max(abs(near[0, 0] - edges[i]), 1e-300) / eps ** (outside_.hard[i] + 1)
+        reach = np.array([max(float(edges[-1] - edges[0]), 1e-3 * float(np.abs(edges).max()))])
+        owner = np.zeros(halves, np.int64)
+        return follow(series, pack_of(law), owner, reach, outside_.s, bend).moved(scale, offset)
 
     # -------------------------------------------------------------------------------------------- solving
+
+    def pdf_near_edge(self, k: int, offset: ArrayLike) -> Any:
+        """Density at a distance from an edge, with full relative precision.
+
+        ``pdf(edge + offset)`` knows x only to its own rounding, which near an edge can be all there is.
+
+        Parameters
+        ----------
+        k : int
+            Number of the edge in ``support.ravel()``.
+        offset : array_like
+            Distance from the edge into the support, >= 0 (to the right of a left edge, to the left of a right one).
+
+        Returns
+        -------
+        float or ndarray
+            In the shape of offset; NaN where it is negative or leaves the interval.
+
+        Examples
+        --------
+        >>> import fasthde as fh
+        >>> law = fh.marchenko_pastur(0.25)
+        >>> a = law.pdf_near_edge(0, 1e-20)
+        >>> round(a/(2**0.5*1e-10/(2*3.141592653589793*0.25*0.25)), 12)
+        1.0
+        """
+        edges = self._outside.edges
+        index = check.integer("k", k, 0)
+        if index >= edges.size:
+            raise ValueError(f"k must be below {edges.size}, the number of edges; got {index}.")
+        distance = check.real_array("offset", offset)
+        flat = distance.ravel()
+        base = self._outside.base
+        scale, _, law = self._chain.stripped()
+        sign = 1.0 if index % 2 == 0 else -1.0
+        width = float(base[index | 1] - base[index & ~1])
+        delta = flat / scale
+        out = np.full(flat.size, np.nan)
+        inside = (delta > 0.0) & (delta < width)
+        hard = bool(self._hard.ravel()[index])
+        if not hard:
+            out[inside] = _taylor.near_edge(law, float(self._outside.s[index]), sign, delta[inside])
+        rest = inside & np.isnan(out)
+        if rest.any():
+            x = base[index] + sign * delta[rest]
+            m, slope = self._solve_at(law, x)
+            out[rest] = (m.imag + slope.imag * (sign * delta[rest] - (x - base[index]))) / np.pi
+        out[delta == 0.0] = np.inf if hard else 0.0
+        return _out((out / scale).reshape(distance.shape))
+
+    def _solve_at(self, law: tuple[Any, ...], x: Array) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Values and slopes of the transform on the real axis."""
+        z = x.astype(np.complex128)
+        out = np.empty((4, z.size), np.complex128)
+        status, count = np.empty(z.size, np.int64), np.empty(z.size, np.int64)
+        reach = np.array([max(float(np.ptp(self._outside.base)), 1e-300)])
+        kernels.transform_rows(
+            0, z.size, z, np.zeros(z.size, np.int64), reach, pack_of(law), out, status, count
+        )
+        return out[0], out[3]
 
     def _pdf(self, x: Array) -> Array:
         closed = self._closed
@@ -477,10 +512,18 @@ class Law(Distribution):
     def _solve(self, z: NDArray[np.complex128]) -> tuple[NDArray[Any], NDArray[Any], Array, Any, Any]:
         """m, s, residual, status and count in the closed upper half-plane."""
         z = np.ascontiguousarray(z, np.complex128)
-        out = np.empty((3, z.size), np.complex128)
+        out = np.empty((4, z.size), np.complex128)
         status, count = np.empty(z.size, np.int64), np.empty(z.size, np.int64)
         law = self._chain.law
-        args = (z, self._reach(), law, out, status, count)
+        args = (
+            z,
+            np.zeros(z.size, np.int64),
+            np.array([self._reach()]),
+            self._chain.pack,
+            out,
+            status,
+            count,
+        )
         work = 30.0 * z.size * (law[4].size + 10)
         _jit.map_rows(kernels.transform_rows, None, z.size, work, None, *args)
         return out[0], out[1], out[2].real, status, count
@@ -493,7 +536,18 @@ class Law(Distribution):
         out = np.empty((3, x.size))
         status, count = np.empty(x.size, np.int64), np.empty(x.size, np.int64)
         law = self._chain.law
-        args = (x, component.astype(np.int64), found.lows, found.highs, law, out, status, count)
+        owner = np.zeros(x.size, np.int64)
+        args = (
+            x,
+            owner,
+            component.astype(np.int64),
+            found.lows,
+            found.highs,
+            self._chain.pack,
+            out,
+            status,
+            count,
+        )
         work = 10.0 * x.size * (law[4].size + 10)
         _jit.map_rows(kernels.real_rows, None, x.size, work, None, *args)
         return out[0], out[1], out[2], status, count
@@ -567,7 +621,7 @@ class Chain:
         Of the law itself.
     """
 
-    __slots__ = ("atoms", "deltas", "law", "stages", "t", "unit", "w", "zero")
+    __slots__ = ("atoms", "deltas", "law", "pack", "stages", "t", "unit", "w", "zero")
 
     def __init__(self, owner: Law):
         H = owner.spectrum
@@ -617,7 +671,8 @@ class Chain:
             elif step.kind == POISSON:
                 start = int(step.b)
                 par[j, 1], par[j, 2] = start, start + owner._poisson_size(start)
-                atoms = _lessened(atoms, 1.0 / step.a, 1.0)
+                rank = math.fsum(owner.points[1, start : start + owner._poisson_size(start)])
+                atoms = _lessened(atoms, rank / step.a, 1.0)
                 rest = 1.0 - atoms.get(0.0, _NONE)[0]
                 par[j, 3] = rest < 1.0
             else:
@@ -629,11 +684,40 @@ class Chain:
         tau, u = (np.ascontiguousarray(v) for v in owner.points)
         # size of the s-axis: spread of the atoms, or of what is added to them
         added = [np.sqrt(s.a) for s in owner._steps if s.kind == SEMICIRCLE]
-        self.unit = max(float(t.max()), *added, *np.abs(owner.points[0]), *np.abs(par[:, 1][ops == AFFINE]), 1e-300)
+        self.unit = max(
+            float(t.max()), *added, *np.abs(owner.points[0]), *np.abs(par[:, 1][ops == AFFINE]), 1e-300
+        )
         self.law = (ops, par, tau, u, self.t, self.w, self.w * self.t, np.array([self.zero]))
+        self.pack = pack_of(self.law)
+
+    def thresholds(self, j: int, lows: Array, highs: Array) -> list[tuple[float, float]]:
+        """Atoms, as (location, s), that operation j dissolves just so: the density is infinite there."""
+        kind, p = self.law[0][j], self.law[1][j]
+        if kind not in (POISSON, CORNER):
+            return []
+        loss = 1.0 - p[0]
+        if kind == POISSON:
+            loss = math.fsum(self.law[3][int(p[1]) : int(p[2])]) / p[0]
+        return [
+            (x, _place(self, born, s, lows, highs))
+            for x, (m, s, born) in self.stages[j].items()
+            if abs(m - loss) <= 4.0 * _EPS
+        ]
+
+    def stripped(self) -> tuple[float, float, tuple[Any, ...]]:
+        """The last scaling and shift, and the law before them."""
+        ops, par, *rest = self.law
+        if not ops.size or ops[-1] != AFFINE:
+            return 1.0, 0.0, self.law
+        return float(par[-1, 0]), float(par[-1, 1]), (ops[:-1].copy(), par[:-1].copy(), *rest)
 
 
-#: Atoms of a law: location -> (mass, s or None where it has to be found, number of operations after which it lies at 0).
+def pack_of(law: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A pack of one law."""
+    return law[0], law[1][None], *law[2:], np.array([0, law[4].size])
+
+
+#: Atoms of a law: location -> (mass, s or None where it is to be found, operations after which it lies at 0).
 Atoms = dict[float, tuple[float, float | None, int]]
 
 _NONE = (0.0, None, 0)
@@ -650,8 +734,8 @@ def _lessened(atoms: Atoms, loss: float, unit: float) -> Atoms:
 class Outside(NamedTuple):
     """The complement of the support: components (low, high) of the s-axis, and what lies between them.
 
-    ``edges`` are the support's ends, ``base`` the same before a last shift and scaling, ``s`` their places; ``hard`` is the order L of the hard edge at the left
-    end, where the density grows like distance**(-L/(L + 1)), or 0.
+    ``edges`` are the support's ends, ``base`` the same before a last shift and scaling, ``s`` their places;
+    ``hard`` the order L of each, where the density grows like distance**(-L/(L + 1)), 0 at a soft edge.
     """
 
     lows: Array
@@ -659,16 +743,16 @@ class Outside(NamedTuple):
     edges: Array
     base: Array
     s: Array
-    hard: int
+    hard: NDArray[np.int64]
 
 
 def outside(chain: Chain) -> Outside:
     """Cut the s-axis step by step to where every z_j increases (theory.md, section 1)."""
     ops, par = chain.law[:2]
     lows, highs = np.array([-np.inf]), np.array([np.inf])
-    hard = 0
+    hard: dict[float, tuple[int, float]] = {}  # s of a hard edge -> order, location
     fresh = True  # no operation but affine ones so far
-    scale, offset = 1.0, 0.0
+    scale, offset = 1.0, 0.0  # the affine ones since the last other operation
     for j in range(ops.size):
         if ops[j] == AFFINE:
             scale, offset = par[j, 0] * scale, par[j, 0] * offset + par[j, 1]
@@ -680,35 +764,43 @@ def outside(chain: Chain) -> Outside:
             if lows.size == 1:  # no pole: a point mass
                 continue
             guesses = _middles(lows, highs)
+        order, place = hard.get(float(highs[0]), (0, 0.0))
+        multiplied = ops[j] in (SAMPLE, INVERSE)
+        kept = order > 0 and scale * place + offset == 0.0 and multiplied and chain.deltas[j] >= 0.0
         found = np.ones(lows.size, bool)
-        keep_left = hard > 0 and offset == 0.0 and (
-            (ops[j] == SAMPLE and chain.deltas[j] >= 0.0) or ops[j] == INVERSE
-        )
-        if keep_left:
-            found[0] = False
-        kernels.cut_rows(chain.law, j, lows, highs, guesses, found)
-        if keep_left:
-            found[0] = True
-            hard += ops[j] == SAMPLE and chain.deltas[j] == 0.0
+        found[0] = not kept  # a hard edge at 0 stays
+        owner = np.zeros(lows.size, np.int64)
+        kernels.cut_rows(0, lows.size, chain.pack, owner, j, lows, highs, guesses, found)
+        found[0] = True
+        hard = {}
+        if kept:
+            hard[float(highs[0])] = order + int(chain.deltas[j] == 0.0), 0.0
         elif ops[j] == SAMPLE and chain.deltas[j] == 0.0:
-            hard = 1
             highs[0] = _zero(chain, j, scale, offset, fresh, highs[0])
-        else:
-            hard = 0
+            hard[float(highs[0])] = 1, 0.0
         lows, highs = lows[found], highs[found]
+        for x, at in chain.thresholds(j, lows, highs):
+            for ends in (lows, highs):
+                near = np.abs(ends - at) <= 1e-6 * chain.unit
+                ends[near] = at
+                if near.any():
+                    hard[at] = 1, x
         fresh = False
         scale, offset = 1.0, 0.0
     if fresh:  # atoms only
-        return Outside(lows, highs, np.empty(0), np.empty(0), np.empty(0), 0)
+        none = np.empty(0)
+        return Outside(lows, highs, none, none, none, np.empty(0, np.int64))
     s = np.stack((highs[:-1], lows[1:]), axis=1).ravel()
     state = np.empty((7, s.size))
     stop = ops.size - (ops[-1] == AFFINE)
     kernels.state_rows(chain.law, stop, s, state)
     base = state[0].copy()
-    if hard:
-        base[0] = 0.0
+    orders = np.zeros(s.size, np.int64)
+    for i, v in enumerate(s):
+        if float(v) in hard:
+            orders[i], base[i] = hard[float(v)]
     edges = par[-1, 0] * base + par[-1, 1] if stop < ops.size else base
-    return Outside(lows, highs, edges, base, s, hard)
+    return Outside(lows, highs, edges, base, s, orders)
 
 
 def _first_gaps(chain: Chain, j: int, scale: float, offset: float) -> tuple[Array, Array, Array]:
@@ -758,9 +850,11 @@ def _split(chain: Chain, j: int, lows: Array, highs: Array) -> tuple[Array, Arra
         poles = [s for x, s in zip(atoms, places, strict=True) if x != 0.0]
     else:
         pieces = _cut_at(lows, highs, places)
-        levels = [0.0] if kind == CORNER else [
-            -1.0 / (par[j, 0] * tau[k]) for k in range(int(par[j, 1]), int(par[j, 2]))
-        ]
+        levels = (
+            [0.0]
+            if kind == CORNER
+            else [-1.0 / (par[j, 0] * tau[k]) for k in range(int(par[j, 1]), int(par[j, 2]))]
+        )
         for level in levels:
             at = np.empty(pieces[0].size)
             kernels.level_rows(chain.law, j, *pieces, level, 0, chain.unit, at)
@@ -788,7 +882,9 @@ def _zero(chain: Chain, j: int, scale: float, offset: float, fresh: bool, high: 
     if fresh:
         return -offset / scale
     at = np.empty(1)
-    kernels.level_rows(chain.law, j, np.array([-np.inf]), np.array([high + abs(high) * 1e-6]), 0.0, 1, chain.unit, at)
+    kernels.level_rows(
+        chain.law, j, np.array([-np.inf]), np.array([high + abs(high) * 1e-6]), 0.0, 1, chain.unit, at
+    )
     return float(at[0]) if np.isfinite(at[0]) else high
 
 

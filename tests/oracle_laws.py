@@ -188,7 +188,7 @@ def _polish(t, w, steps, z, s, dps):
     if z.imag > 0:
         return (s, states, phi) if min(_heights(states)) > 0 else None
     free = max((j for j, step in enumerate(steps) if step[0] not in AFFINE), default=-1) + 1
-    small = mpf(10) ** -dps
+    small = mpf(10) ** (-dps - 10)
     if abs(s.imag) > small * abs(s):
         ok = all(state[0].imag > small * abs(state[0]) for state in states[:free])
         return (s, states, phi) if ok else None

@@ -23,6 +23,8 @@ Why this form
   derivative P = 1 - N' is strictly concave between the poles of N: one maximum, at most two roots.
 
 Tuples: law = (ops, par, tau, u, t, w, wt, head); t, w, wt = w t are the atoms away from 0, head[0] the mass at 0.
+A pack holds many laws with the same operations, one after the other: par and head one row a law, and the bounds
+of each law's atoms; ``owner`` says which law an element belongs to.
 """
 
 import numpy as np
@@ -33,6 +35,15 @@ SAMPLE, AFFINE, SEMICIRCLE, POISSON, INVERSE, CORNER = 0, 1, 2, 3, 4, 5
 
 CONVERGED, NOT_CONVERGED, INVALID = 0, 1, 2
 EPS = 2.220446049250313e-16
+
+
+@kernel(inline=True)
+def pick(pack, i):
+    """Law i of a pack."""
+    ops, par, tau, u, t, w, wt, head, first = pack
+    a = first[i]
+    b = first[i + 1]
+    return ops, par[i], tau, u, t[a:b], w[a:b], wt[a:b], head[i : i + 1]
 
 
 # ------------------------------------------------------------------------------------------------- the sums
@@ -281,7 +292,7 @@ def newton(law, z, s, limit):
     for _ in range(limit):
         count += 1
         g0, g1, g2, h0 = complex_sums(t, w, wt, s.real, s.imag)
-        z0, z1, z2, m0, m1, m2, h0, h1, h2, y, low, big = steps(
+        z0, z1, z2, m0, m1, m2, h0, h1, h2, _, low, big = steps(
             ops, par, tau, u, ops.size, s, g0, g1, g2, h0, head[0]
         )
         x = _correction(z0 - z, z1, z2)
@@ -314,7 +325,7 @@ def newton(law, z, s, limit):
 @kernel(inline=True)
 def _far(law, z):
     """The subordination point of a large z: z = scale s + constant + O(1/s)."""
-    ops, par, tau, u, t, w, wt, head = law
+    ops, par, tau, u, _, _, wt, _ = law
     scale = 1.0
     constant = 0.0
     mean = np.sum(wt)
@@ -403,17 +414,20 @@ def solve(law, z, guess, reach):
 
 
 @kernel
-def transform_rows(start, stop, z, reach, law, out, status, count):
-    """m, s and residual at points of the closed upper half-plane: out[0], out[1], out[2]."""
+def transform_rows(start, stop, z, owner, reach, pack, out, status, count):
+    """m, s, residual and dm/dz at points of the closed upper half-plane: the rows of out."""
     for i in range(start, stop):
         if not (z[i].imag >= 0.0 and abs(z[i].real) < np.inf and z[i].imag < np.inf):
             out[0, i] = complex(np.nan, np.nan)
             out[1, i] = complex(np.nan, np.nan)
             out[2, i] = complex(np.nan, 0.0)
+            out[3, i] = complex(np.nan, np.nan)
             status[i] = INVALID
             count[i] = 0
             continue
-        s, m, _, _, h, _, state, size, spent = solve(law, z[i], complex(0.0, 0.0), reach)
+        s, m, mz, _, h, _, state, size, spent = solve(
+            pick(pack, owner[i]), z[i], complex(0.0, 0.0), reach[owner[i]]
+        )
         if state != CONVERGED:
             m = complex(np.nan, np.nan)
         # where z m is not small the division by the exact z is the better one
@@ -422,9 +436,9 @@ def transform_rows(start, stop, z, reach, law, out, status, count):
         out[0, i] = m
         out[1, i] = s
         out[2, i] = complex(size, 0.0)
+        out[3, i] = mz
         status[i] = state
         count[i] = spent
-
 
 
 # --------------------------------------------------------------------------------------------- the real axis
@@ -452,7 +466,7 @@ def _real_root(law, x, low, high, guess):
     state = NOT_CONVERGED
     for _ in range(200):
         count += 1
-        z0, z1, z2, m, m1, m2, h, h1, h2, y, _, _ = at_real(law, law[0].size, s)
+        z0, z1, z2, m, m1, _, h, h1, _, y, _, _ = at_real(law, law[0].size, s)
         f = z0 - x
         if f > 0.0:
             high = min(high, s)
@@ -478,7 +492,7 @@ def _real_root(law, x, low, high, guess):
                 width *= 4.0
             else:
                 s2 = 0.5 * (low + high)
-                if s2 == low or s2 == high:
+                if s2 in (low, high):
                     state = CONVERGED  # neighbouring numbers: x is an edge to rounding
                     size = 0.0
                     break
@@ -487,7 +501,7 @@ def _real_root(law, x, low, high, guess):
 
 
 @kernel
-def real_rows(start, stop, x, component, lows, highs, law, out, status, count):
+def real_rows(start, stop, x, owner, component, lows, highs, pack, out, status, count):
     """m, s and residual at real points outside the support, each in its component (low, high) of the s-axis."""
     for i in range(start, stop):
         k = component[i]
@@ -500,6 +514,7 @@ def real_rows(start, stop, x, component, lows, highs, law, out, status, count):
             continue
         low = lows[k]
         high = highs[k]
+        law = pick(pack, owner[i])
         guess = _far(law, complex(x[i], 0.0)).real
         if not low < guess < high:
             if low == -np.inf:
@@ -518,14 +533,13 @@ def real_rows(start, stop, x, component, lows, highs, law, out, status, count):
         count[i] = spent
 
 
-
 # ------------------------------------------------------------------------------------------------ the support
 
 
 @kernel(inline=True)
 def profile(law, j, s):
     """P of operation j at s (its derivative in its own coordinate) and dP/ds."""
-    ops, par, tau, u, t, w, wt, head = law
+    ops, par, tau, u, _, _, _, _ = law
     z0, z1, z2, m0, m1, m2, h0, h1, h2, y, _, _ = at_real(law, j, s)
     p = par[j, 0]
     op = ops[j]
@@ -639,7 +653,7 @@ def _cut(law, j, low, high, guess):
                 width *= 4.0
             else:
                 s2 = 0.5 * (left + right)
-                done = s2 == left or s2 == right
+                done = s2 in (left, right)
         s = s2
         if done:
             if phase == falling:
@@ -659,11 +673,11 @@ def _cut(law, j, low, high, guess):
 
 
 @kernel
-def cut_rows(law, j, lows, highs, guesses, found):
+def cut_rows(start, stop, pack, owner, j, lows, highs, guesses, found):
     """Cut every interval of the s-axis by P > 0 of operation j, in place."""
-    for k in range(lows.size):
+    for k in range(start, stop):
         if found[k]:
-            found[k], lows[k], highs[k] = _cut(law, j, lows[k], highs[k], guesses[k])
+            found[k], lows[k], highs[k] = _cut(pick(pack, owner[k]), j, lows[k], highs[k], guesses[k])
 
 
 @kernel
@@ -685,7 +699,7 @@ def level_rows(law, j, lows, highs, level, kind, unit, out):
         seen_low = False
         seen_high = False
         for _ in range(1200):
-            z0, z1, z2, m0, m1, m2, h0, h1, h2, y, _, _ = at_real(law, j, s)
+            z0, z1, _, m0, m1, _, _, _, _, _, _, _ = at_real(law, j, s)
             f = (z0 if kind == 1 else m0) - level
             d = z1 if kind == 1 else m1
             if f > 0.0:
@@ -709,7 +723,7 @@ def level_rows(law, j, lows, highs, level, kind, unit, out):
                     s2 = low + width
                 else:
                     s2 = 0.5 * (low + high)
-                    if s2 == low or s2 == high:
+                    if s2 in (low, high):
                         break
                 if not abs(s2) < 1e290:
                     break
@@ -721,7 +735,21 @@ def level_rows(law, j, lows, highs, level, kind, unit, out):
 def state_rows(law, stop, s, out):
     """z0, z1, z2, m0, m1, m2, h0 after ``stop`` operations at real points."""
     for k in range(s.size):
-        z0, z1, z2, m0, m1, m2, h0, h1, h2, y, _, _ = at_real(law, stop, s[k])
+        z0, z1, z2, m0, m1, m2, h0, _, _, _, _, _ = at_real(law, stop, s[k])
+        out[0, k] = z0
+        out[1, k] = z1
+        out[2, k] = z2
+        out[3, k] = m0
+        out[4, k] = m1
+        out[5, k] = m2
+        out[6, k] = h0
+
+
+@kernel
+def state_batch(pack, owner, stop, s, out):
+    """`state_rows` for points of the laws of a pack."""
+    for k in range(s.size):
+        z0, z1, z2, m0, m1, m2, h0, _, _, _, _, _ = at_real(pick(pack, owner[k]), stop, s[k])
         out[0, k] = z0
         out[1, k] = z1
         out[2, k] = z2

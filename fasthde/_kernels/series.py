@@ -17,7 +17,7 @@ coefficients of the density, coefficients of the mass from the edge).
 import numpy as np
 
 from fasthde._jit import SUM_MATH, kernel
-from fasthde._kernels.chain import CONVERGED, EPS, solve
+from fasthde._kernels.chain import CONVERGED, EPS, pick, solve
 
 NODES = 24
 BLOCK = 64
@@ -91,7 +91,7 @@ def integrate(u0, u1, width, q, hard, c, base, out):
 @kernel
 def integrate_rows(halves, counts, u0s, u1s, pdf, mass):
     """`integrate` for pieces that stand one after the other."""
-    edge, sign, width, q, hard = halves
+    _, _, width, q, hard = halves
     i = 0
     for k in range(counts.size):
         base = 0.0
@@ -101,7 +101,9 @@ def integrate_rows(halves, counts, u0s, u1s, pdf, mass):
 
 
 @kernel(inline=True)
-def march(law, reach, edge, sign, width, q, hard, s_edge, bend, nodes, matrix, room, u0s, u1s, pdf, mass, work):
+def march(
+    law, reach, edge, sign, width, q, hard, s_edge, bend, nodes, matrix, room, u0s, u1s, pdf, mass, work
+):
     """Series of one half-interval, from its edge to its middle, the subordination point followed all the way.
 
     ``bend`` is |x - edge|/|s - s_edge|**q at the edge. Returns (pieces, status); -1 pieces when there is no room.
@@ -145,15 +147,17 @@ def march(law, reach, edge, sign, width, q, hard, s_edge, bend, nodes, matrix, r
                 # cubic Hermite through the last two points
                 r = (u - u1) / (u1 - u2)
                 e = u1 - u2
-                guess = s1 + (u - u1) * (d1 + r * ((d1 - (s1 - s2) * (1.0 / e)) + (1.0 + r) * (
-                    d1 + d2 - 2.0 * (s1 - s2) * (1.0 / e))))
+                guess = s1 + (u - u1) * (
+                    d1
+                    + r * ((d1 - (s1 - s2) * (1.0 / e)) + (1.0 + r) * (d1 + d2 - 2.0 * (s1 - s2) * (1.0 / e)))
+                )
             elif u1 > 0.0:
                 guess = s1 + (u - u1) * d1
             else:
                 guess = s1 + u * first_slope
             if guess.imag <= 0.0:
                 guess = complex(guess.real, max(0.5 * s1.imag, 1e-300))
-            s, m, mz, slope, h, big, state, size, spent = solve(law, complex(x, 0.0), guess, reach)
+            s, m, mz, slope, _, big, state, _, _ = solve(law, complex(x, 0.0), guess, reach)
             if state != CONVERGED:
                 good = False
                 break
@@ -206,17 +210,34 @@ def march(law, reach, edge, sign, width, q, hard, s_edge, bend, nodes, matrix, r
 
 
 @kernel
-def series_rows(start, stop, law, reach, halves, s_edge, bend, nodes, matrix, room, counts, u0s, u1s, pdf, mass, work):
+def series_rows(
+    start,
+    stop,
+    pack,
+    owner,
+    reach,
+    halves,
+    s_edge,
+    bend,
+    nodes,
+    matrix,
+    room,
+    counts,
+    u0s,
+    u1s,
+    pdf,
+    mass,
+    work,
+):
     """Series of half-intervals start..stop, each in a block of ``room`` pieces of its own."""
     edge, sign, width, q, hard = halves
     for k in range(start, stop):
         a = k * room
         b = a + room
         counts[k], _ = march(
-            law, reach, edge[k], sign[k], width[k], q[k], hard[k], s_edge[k], bend[k], nodes, matrix, room,
-            u0s[a:b], u1s[a:b], pdf[a:b], mass[a:b], work[k],
+            pick(pack, owner[k]), reach[owner[k]], edge[k], sign[k], width[k], q[k], hard[k], s_edge[k], bend[k],
+            nodes, matrix, room, u0s[a:b], u1s[a:b], pdf[a:b], mass[a:b], work[k],
         )  # fmt: skip
-
 
 
 # ------------------------------------------------------------------------------------------------ evaluation
@@ -225,7 +246,7 @@ def series_rows(start, stop, law, reach, halves, s_edge, bend, nodes, matrix, ro
 @kernel(inline=True)
 def _locate(x, edges, halves, first, u0s, u1s, hint):
     """Half-interval, piece and u of x: (-1, 0, 0) outside the support. ``hint`` is the last half-interval."""
-    edge, sign, width, q, hard = halves
+    _, _, width, q, _ = halves
     k = hint >> 1
     if not (edges[2 * k] <= x <= edges[2 * k + 1]):
         low = 0
@@ -277,13 +298,13 @@ def _clenshaw(table, index, at, size, b1, b2):
         b1[i] = table[index[i], 0] + at[i] * b1[i] - b2[i]
 
 
-@kernel
-def evaluate_rows(start, stop, x, edges, halves, first, u0s, u1s, table, total, kind, work, which, out):
+@kernel(inline=True)
+def _evaluate(start, stop, x, edges, halves, first, u0s, u1s, table, total, kind, work, which, out):
     """Density (kind 0) or mass to the left (kind 1) of the continuous part at x.
 
     ``total`` holds the mass to the left of each interval and, behind it, of each interval itself.
     """
-    edge, sign, width, q, hard = halves
+    _, _, _, q, hard = halves
     index = which[0]
     where = which[1]
     at = work[0]
@@ -328,6 +349,12 @@ def evaluate_rows(start, stop, x, edges, halves, first, u0s, u1s, table, total, 
             else:
                 k = half >> 1
                 out[block + i] = total[0, k] + (b1[i] if half % 2 == 0 else total[1, k] - b1[i])
+
+
+@kernel
+def evaluate_rows(start, stop, x, edges, halves, first, u0s, u1s, table, total, kind, work, which, out):
+    """`_evaluate` of one law."""
+    _evaluate(start, stop, x, edges, halves, first, u0s, u1s, table, total, kind, work, which, out)
 
 
 @kernel(inline=True)
@@ -392,3 +419,23 @@ def quantile_rows(start, stop, half, level, halves, first, u0s, u1s, table, ends
         u = max(u, 0.0)
         power = u * u if q[k] == 2.0 else u ** q[k]
         out[i] = edge[k] + sign[k] * width[k] * power
+
+
+@kernel
+def evaluate_batch(
+    start, stop, x, edges, halves, spans, first, u0s, u1s, table, total, kind, work, which, out
+):  # fmt: skip
+    """`_evaluate` of laws start..stop at their rows of x; spans[i] is where law i's intervals begin."""
+    edge, sign, width, q, hard = halves
+    for i in range(start, stop):
+        a = 2 * spans[i]
+        b = 2 * spans[i + 1]
+        row = i if x.shape[0] > 1 else 0
+        if a == b:
+            for j in range(x.shape[1]):
+                out[i, j] = 0.0 if x[row, j] == x[row, j] else np.nan
+            continue
+        _evaluate(
+            0, x.shape[1], x[row], edges[a:b], (edge[a:b], sign[a:b], width[a:b], q[a:b], hard[a:b]),
+            first[a : b + 1], u0s, u1s, table, total[:, spans[i] : spans[i + 1]], kind, work[i], which[i], out[i],
+        )  # fmt: skip
