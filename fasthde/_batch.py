@@ -137,9 +137,10 @@ class LawBatch:
         par[:, 0, 0], par[:, 0, 1], par[:, 0, 2] = c, delta, delta < 0.0
         ops = np.array([SAMPLE], np.int64)
         zero = 1.0 - rest
+        head = np.column_stack((zero, np.where(delta < 0.0, 1.0 - 1.0 / c, zero), np.ones(c.size)))
         self._owner, self._delta = owner, delta
-        self._mass = np.where(delta < 0.0, 1.0 - 1.0 / c, zero)
-        self._pack = (ops, par, np.empty(0), np.empty(0), t, w, w * t, zero, first)
+        self._mass = head[:, 1]
+        self._pack = (ops, par, np.empty(0), np.empty(0), t, w, w * t, head, first)
         self.atoms: list[list[tuple[float, float]]] = [[] for _ in self._rows]
         for i, mass in zip(self._index, self._mass, strict=True):
             self.atoms[i] = [(0.0, float(mass))] if mass > 4.0 * _EPS else []

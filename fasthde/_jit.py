@@ -280,6 +280,8 @@ def warmup() -> None:
     >>> import fasthde as fh
     >>> fh.warmup()
     """
-    from fasthde.learning.ridge import _warmup
+    from fasthde import laws
+    from fasthde.learning import ridge
 
-    _warmup()
+    ridge._warmup()
+    laws._warmup()

@@ -85,7 +85,7 @@ def freeze(value: Any) -> Any:
 
 def _equal(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f")
+        return np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind in "fc")
     return bool(a == b or (a != a and b != b))
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import io
+import os
+import re
 import sys
 import tempfile
 import time
@@ -13,12 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 import fasthde
 
 if TYPE_CHECKING:
     from fasthde._check import CheckResult
     from fasthde._results import RidgeResult
+    from fasthde.laws import Law
+    from fasthde.spectrum import Spectrum
+
+Array = NDArray[np.float64]
 
 #: Below this many samples the theory is printed with a caution.
 SMALL = 60
@@ -48,7 +56,7 @@ class _Bar:
         sys.stderr.flush()
 
 
-def _sizes(text: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _sizes(text: str) -> Array:
     """START:STOP:COUNT, geometric, ends included, whole numbers; or a comma-separated list."""
     try:
         if ":" in text:
@@ -68,7 +76,7 @@ def _sizes(text: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     return values
 
 
-def _ridges(text: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _ridges(text: str) -> Array:
     try:
         values = np.array([float(part) for part in text.split(",")])
     except ValueError:
@@ -90,8 +98,82 @@ def _draws(text: str) -> int:
     return value
 
 
+def _atoms(text: str) -> tuple[Array, Array | None]:
+    """VALUE or VALUE:MULTIPLICITY, separated by commas."""
+    try:
+        pairs = [[float(part) for part in item.split(":")] for item in text.split(",")]
+        if any(len(pair) > 2 for pair in pairs):
+            raise ValueError
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be numbers separated by commas, each with a multiplicity or none, as 1:50,3:30,10:20; got {text!r}"
+        ) from None
+    values = np.array([pair[0] for pair in pairs])
+    k = np.array([pair[-1] if len(pair) == 2 else 1.0 for pair in pairs])
+    if not np.isfinite(values).all() or not (values >= 0).all():
+        raise argparse.ArgumentTypeError(f"eigenvalues must be finite and >= 0; got {text!r}")
+    if not np.isfinite(k).all() or not (k >= 0).all() or not k.sum() > 0:
+        raise argparse.ArgumentTypeError(f"multiplicities must be finite, >= 0 and not all 0; got {text!r}")
+    return values, k if any(len(pair) == 2 for pair in pairs) else None
+
+
+def _weights(text: str) -> Array:
+    try:
+        values = np.array([float(part) for part in text.split(",")])
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be numbers separated by commas; got {text!r}") from None
+    if not np.isfinite(values).all() or not (values >= 0).all() or not values.sum() > 0:
+        raise argparse.ArgumentTypeError(f"weights must be finite, >= 0 and not all 0; got {text!r}")
+    return values
+
+
+def _real(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number; got {text!r}") from None
+    if not np.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be finite; got {text!r}")
+    return value
+
+
+def _positive(text: str) -> float:
+    value = _real(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"must be > 0; got {text!r}")
+    return value
+
+
+def _ratio(text: str) -> float:
+    value = _positive(text)
+    if not 1e-8 <= value <= 1e8:
+        raise argparse.ArgumentTypeError(f"must be from 1e-8 to 1e8; got {text!r}")
+    return value
+
+
+def _whole(low: int, high: int) -> Any:
+    def convert(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}; got {text!r}")
+        return int(text)
+
+    return convert
+
+
+class _Step(argparse.Action):
+    """One operation of a law, kept in the order of the command line."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        name = self.option_strings[0].lstrip("-")
+        namespace.steps = [*namespace.steps, (name, values)]
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
+
+    def __init__(self, **options: Any):
+        super().__init__(**options)
+        self._negative_number_matcher = re.compile(r"-\.?\d")  # no option looks like -1e-3 or -1,2
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
@@ -155,16 +237,58 @@ def _parser() -> argparse.ArgumentParser:
     curve.add_argument("--plot", metavar="FILE", help="picture to write (.png, .pdf, .svg)")
     curve.add_argument("--out", metavar="FILE", help="table to write (.csv)")
     curve.set_defaults(run=_curve)
+    _add_law(commands)
     info = commands.add_parser("info", help="versions, threads and the state of the compilation cache")
     info.set_defaults(run=_info)
     return parser
 
 
-# --------------------------------------------------------------------------------------------------- curve
+def _add_law(commands: Any) -> None:
+    law = commands.add_parser(
+        "law",
+        help="the spectrum of a large random matrix: support, atoms, density, and a simulated one beside it",
+        description="Spectral law of a random matrix made from a fixed one. --ratio, --scale, --shift and --semicircle "
+        "are operations on the matrix, carried out in the order in which they are given, each as often as wanted.",
+        epilog="example: fasthde law --atoms 1,3,10 --ratio 0.1 --shift 0.5 --simulate 2000 --plot law.png",
+    )
+    law.add_argument(
+        "--atoms",
+        type=_atoms,
+        default="1",
+        metavar="T1[:K1],T2[:K2],...",
+        help="eigenvalues of the fixed matrix, with multiplicities (default: 1)",
+    )
+    law.add_argument(
+        "--weights", type=_weights, metavar="W1,W2,...", help="their proportions, in place of multiplicities"
+    )
+    for option, kind, metavar, text in (
+        ("--ratio", _ratio, "C", "sample covariance: dimension over samples"),
+        ("--scale", _positive, "A", "multiply by A"),
+        ("--shift", _real, "B", "add B times the identity"),
+        ("--semicircle", _positive, "V", "add a Wigner matrix of variance V (radius 2 sqrt(V))"),
+    ):
+        law.add_argument(option, type=kind, action=_Step, metavar=metavar, help=text)
+    law.add_argument(
+        "--points",
+        type=_whole(2, 1_000_000),
+        default=500,
+        metavar="N",
+        help="rows of --out for each interval of the support, dense towards its ends (default: 500)",
+    )
+    law.add_argument(
+        "--simulate",
+        type=_whole(10, 1_000_000),
+        metavar="P",
+        help="draw one such matrix of dimension P and compare (2000: seconds)",
+    )
+    law.add_argument("--seed", type=_seed, default=0, help="seed of the simulation (default: 0)")
+    law.add_argument("--plot", metavar="FILE", help="picture to write (.png, .pdf, .svg)")
+    law.add_argument("--out", metavar="FILE", help="table to write (.csv): x, pdf, cdf")
+    law.set_defaults(run=_law, steps=[])
 
 
-def _check_outputs(args: argparse.Namespace) -> None:
-    """Refuse an impossible destination before any work is done."""
+def _check_outputs(args: argparse.Namespace, source: str | None = None) -> None:
+    """Refuse an impossible destination before any work is done; ``source`` is a file that is read."""
     for option, path, kinds in (
         ("--plot", args.plot, (".png", ".pdf", ".svg")),
         ("--out", args.out, (".csv",)),
@@ -175,13 +299,13 @@ def _check_outputs(args: argparse.Namespace) -> None:
             raise ValueError(f"{option} must end in {', '.join(kinds)}; got {path!r}.")
         if not Path(path).absolute().parent.is_dir():
             raise ValueError(f"{option}: the folder of {path!r} does not exist.")
-        if Path(path).is_dir():
-            raise ValueError(f"{option}: {path!r} is a directory.")
+        if Path(path).exists() and not Path(path).is_file():
+            raise ValueError(f"{option}: {path!r} is a directory or a device.")
         try:
             tempfile.TemporaryFile(dir=Path(path).absolute().parent).close()
         except OSError as error:
             raise ValueError(f"{option}: cannot write beside {path!r}: {error.strerror or error}.") from None
-        if Path(path).exists() and Path(args.data).exists() and Path(path).samefile(args.data):
+        if source and Path(path).exists() and Path(source).exists() and Path(path).samefile(source):
             raise ValueError(f"{option} must not be the data file {path!r}.")
     if args.plot is not None:
         try:
@@ -191,10 +315,13 @@ def _check_outputs(args: argparse.Namespace) -> None:
         matplotlib.use("Agg")
 
 
+# --------------------------------------------------------------------------------------------------- curve
+
+
 def _curve(args: argparse.Namespace) -> None:
     from fasthde.data import load
 
-    _check_outputs(args)
+    _check_outputs(args, args.data)
     data = load(args.data, args.target)
     x, y = data.X, data.y
     samples, features = x.shape
@@ -262,7 +389,7 @@ def _describe(problem: Any) -> str:
     return text
 
 
-def _default_sizes(samples: int, features: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _default_sizes(samples: int, features: int) -> Array:
     stop = max(min(samples // 2, 16 * features), 3)
     return np.unique(np.round(np.geomspace(min(20, stop // 2 + 1), stop, 25)))
 
@@ -347,6 +474,217 @@ def _draw(
     plot.save(ax, args.plot)
 
 
+# ----------------------------------------------------------------------------------------------------- law
+
+
+def _law(args: argparse.Namespace) -> None:
+    from fasthde.laws import Law
+
+    values, multiplicity = args.atoms
+    if args.weights is not None and multiplicity is not None:
+        raise ValueError("give multiplicities in --atoms or --weights, not both.")
+    if args.weights is not None and args.weights.size != values.size:
+        raise ValueError(
+            f"--weights must have one entry for each of the {values.size} atoms; got {args.weights.size}."
+        )
+    if not any(name in ("ratio", "semicircle") for name, _ in args.steps):
+        raise ValueError("give --ratio or --semicircle: without one there are only the atoms.")
+    _check_outputs(args)
+    spectrum = fasthde.Spectrum(values, multiplicity, weights=args.weights)
+    if args.simulate:
+        _check_simulation(spectrum, args.steps, args.simulate)
+    with np.errstate(over="ignore", invalid="ignore"):
+        law = Law(spectrum)
+        for name, number in args.steps:
+            law = getattr(law, _METHODS[name])(number)
+        size = np.abs(law.support).max(initial=0.0)
+    if not 1e-100 < size < 1e100:
+        raise ValueError(
+            f"the law must be of ordinary size; its largest edge is {size:.3g}. Use other units."
+        )
+    text = _describe_law(law)  # before the simulation, which takes longest
+    sample = None
+    if args.simulate:
+        sample = _simulate(spectrum, args.steps, args.simulate, np.random.default_rng(args.seed))
+        text += "\n\n" + _compare(law, sample, args.seed)
+    if args.out:
+        _write_law(args.out, law, args.points, sample)
+    if args.plot:
+        from fasthde import plot
+
+        title = _title(values, args.steps)
+        plot.save(plot.density(law, sample=sample, title=title), args.plot)
+    print(text)
+    for what, path in (("table", args.out), ("picture", args.plot)):
+        if path:
+            print(f"{what} written to {path}")
+
+
+_METHODS = {
+    "ratio": "sample_covariance",
+    "scale": "scale",
+    "shift": "shift",
+    "semicircle": "add_semicircle",
+}
+
+
+def _title(values: Array, steps: list[tuple[str, float]]) -> str:
+    start = (
+        "atoms " + ", ".join(f"{v:g}" for v in values) if values.size <= 6 else f"{values.size} eigenvalues"
+    )
+    done = [f"{name} {number:g}" for name, number in steps]
+    return start + "".join(f", {step}" for step in (done if len(done) <= 6 else [*done[:5], "..."]))
+
+
+def _describe_law(law: Law) -> str:
+    """Support, atoms, moments and where the density is largest."""
+    from fasthde import plot
+
+    mean, variance = law.mean(), law.var()
+    mean = 0.0 if abs(mean) < 1e-14 * np.sqrt(variance) else mean
+    lines = [
+        str(law),
+        f"mean {mean:.12g}, variance {variance:.12g}",
+        "",
+        f"{'support from':>20} {'to':>20} {'mass':>15} {'largest density':>16}  at",
+    ]
+    lines.append("-" * (len(lines[-1]) + 6))
+    for low, high in law.support:
+        x = plot.clustered(low, high, 2001)
+        pdf = np.asarray(law.pdf(x))
+        peak = int(np.argmax(pdf))
+        mass = law.cdf(high) - law.cdf(low) - sum(m for a, m in law.atoms if low < a <= high)
+        lines.append(f"{low:20.12g} {high:20.12g} {mass:15.12g} {pdf[peak]:16.6g}  {x[peak]:.4g}")
+    lines += [f"atom at {a:.12g} of mass {m:.12g}" for a, m in law.atoms[:10]]
+    if len(law.atoms) > 10:
+        lines.append(f"... {len(law.atoms)} atoms in all")
+    return "\n".join(lines if law.atoms else [*lines, "no atoms"])
+
+
+def _write_law(path: str, law: Law, points: int, sample: Array | None) -> None:
+    from fasthde import plot
+    from fasthde._results import write_aside
+
+    pieces = [plot.clustered(low, high, points) for low, high in law.support]
+    x = np.unique(np.concatenate([*pieces, [a for a, _ in law.atoms]]))
+    columns = {"x": x, "pdf": law.pdf(x), "cdf": law.cdf(x)}
+    if sample is not None:
+        columns["simulated_cdf"] = np.searchsorted(sample, x, side="right") / sample.size
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow([repr(float(v)) for v in row])
+    write_aside(path, lambda stream: stream.write(text.getvalue().encode()))
+
+
+# ---------------------------------------------------------------------------------------- law: simulation
+
+
+def _memory() -> float:
+    """Bytes this process may use; infinite where the system does not say."""
+    limits = [float("inf")]
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        limits.append(float(os.sysconf("SC_PHYS_PAGES")) * float(os.sysconf("SC_PAGE_SIZE")))
+    with contextlib.suppress(ValueError, OSError):
+        limits.append(float(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(limits)
+
+
+def _check_simulation(spectrum: Spectrum, steps: list[tuple[str, float]], p: int) -> None:
+    """Refuse a dimension at which the matrix cannot be drawn, before any work is done."""
+    levels = np.count_nonzero(spectrum.multiplicity > 0)
+    if p < levels:
+        raise ValueError(f"--simulate must be at least the number of atoms, {levels}; got {p}.")
+    for name, c in steps:
+        if name == "ratio" and round(p / c) < 1:
+            raise ValueError(
+                f"--simulate {p} leaves no sample at --ratio {c:g}: P/C = {p / c:.3g}. Use at least {int(np.ceil(c))}."
+            )
+    need, have = 32.0 * p * p, _memory()
+    if need > 0.5 * have:
+        raise ValueError(
+            f"--simulate {p} needs about {need / 1e9:.3g} GB of the {have / 1e9:.3g} GB of memory; "
+            f"use at most {int(np.sqrt(0.5 * have / 32.0))}."
+        )
+
+
+def _simulate(spectrum: Spectrum, steps: list[tuple[str, float]], p: int, rng: np.random.Generator) -> Array:
+    """Eigenvalues of one matrix of dimension p, ascending.
+
+    Gaussian matrices know no direction: only the eigenvalues of the matrix go from one operation to the next.
+    """
+    x: Array = np.repeat(spectrum.values, _apportion(spectrum.multiplicity, p))
+    for name, number in steps:
+        if name == "ratio":
+            x = _sample_covariance(x, round(p / number), rng)
+        elif name == "scale":
+            x = number * x
+        elif name == "shift":
+            x = x + number
+        else:
+            noise = rng.standard_normal((p, p))
+            noise += noise.T.copy()
+            noise *= np.sqrt(number / (2.0 * p))
+            noise[np.diag_indices(p)] += x
+            x = np.asarray(np.linalg.eigvalsh(noise), np.float64)
+    return np.sort(x)
+
+
+def _apportion(multiplicity: Array, p: int) -> Any:
+    """Whole multiplicities with sum p, by the largest remainders."""
+    share = multiplicity * (p / multiplicity.sum())
+    whole = np.floor(share).astype(int)
+    whole[np.argsort(whole - share, kind="stable")[: p - int(whole.sum())]] += 1
+    return whole
+
+
+def _sample_covariance(x: Array, n: int, rng: np.random.Generator) -> Array:
+    """Eigenvalues of D^1/2 Z Z' D^1/2/n, D = diag(x); with n above the rank, Z Z' by its Cholesky factor (Bartlett)."""
+    positive = x[x > 0.0]
+    rank = positive.size
+    if n < rank:
+        z = rng.standard_normal((n, rank))
+    else:
+        z = np.tril(rng.standard_normal((rank, rank)), -1).T
+        z[np.diag_indices(rank)] = np.sqrt(rng.chisquare(n - np.arange(rank)))
+    z *= np.sqrt(positive / n)
+    found = np.asarray(np.linalg.eigvalsh(z @ z.T), np.float64)
+    return np.concatenate((np.zeros(x.size - found.size), np.maximum(found, 0.0)))
+
+
+def _compare(law: Law, sample: Array, seed: int) -> str:
+    from fasthde import plot
+
+    places, mass = np.array([a for a, _ in law.atoms]), np.array([m for _, m in law.atoms])
+    free, share = plot.apart(sample, law.support, places)
+    distance = _kolmogorov(law, sample)
+    lines = [
+        f"simulation: one matrix of dimension {sample.size}, seed {seed}",
+        f"{'':16} {'law':>14} {'simulation':>14} {'difference':>12}",
+    ]
+    rows = [("mean", law.mean(), sample.mean()), ("variance", law.var(), sample.var())]
+    rows += [(f"mass at {a:.4g}", m, s) for a, m, s in zip(places[:10], mass[:10], share[:10], strict=True)]
+    lines += [f"{name:16} {t:14.6g} {s:14.6g} {s - t:12.2g}" for name, t, s in rows]
+    edges = law.support.ravel()
+    inside = np.searchsorted(edges, free) % 2 == 1
+    lines.append(
+        f"largest difference of the cdfs {distance:.2g}, {distance * sample.size:.1f} eigenvalues of {sample.size}; "
+        f"{np.count_nonzero(~inside)} outside the support"
+    )
+    return "\n".join(lines)
+
+
+def _kolmogorov(law: Law, sample: Array) -> float:
+    """Largest difference between the cdfs of the law and of ascending eigenvalues, atoms on both sides."""
+    values, count = np.unique(sample, return_counts=True)
+    up = np.cumsum(count) / sample.size
+    low = np.concatenate(([0.0], up[:-1]))
+    at = np.asarray(law.cdf(values))
+    before = np.asarray(law.cdf(np.nextafter(values, -np.inf)))
+    return float(max(np.abs(at - up).max(), np.abs(before - low).max()))
+
+
 # ---------------------------------------------------------------------------------------------------- info
 
 
@@ -397,7 +735,7 @@ def main(argv: list[str] | None = None) -> int:
         args.run(args)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+    except (ValueError, TypeError, ArithmeticError, OSError, ImportError, MemoryError) as error:
         if isinstance(error, BrokenPipeError):
             sys.stderr.close()
             return 0

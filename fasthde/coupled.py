@@ -306,14 +306,28 @@ def _refine(part: Part, sample: Sample, left_open: bool) -> Array:
                 inside[todo] = np.where(same, middle, a)
                 beyond[todo] = np.where(same, b, middle)
         state = part.solve(inside[todo])
+        folds = np.full(todo.size, np.nan)
         for j, i in enumerate(todo):
             fold = _fold(part, inside[i], state.unknowns[j].real)
             low, high = sorted((inside[i], beyond[i]))
             slack = 4.0 * _EPS * abs(high)
             if low - slack <= fold <= high + slack:
-                edges[i] = fold
+                folds[j] = fold
             elif high - low <= slack:
                 edges[i] = 0.5 * (low + high)
+        # the fold of this gap: outside up to it, and no further
+        found = np.flatnonzero(np.isfinite(folds))
+        if found.size:
+            a, b = inside[todo[found], None], folds[found, None]
+            probes = np.concatenate((a + (b - a) * np.array([0.5, 0.9, 0.999]), b + 1e-6 * (b - a)), axis=1)
+            state = part.solve(probes.ravel())
+            same = state.outside & (
+                np.round(part.below(probes.ravel(), state.unknowns) * 1e9) == np.repeat(labels[todo[found]], 4)
+            )
+            same = same.reshape(-1, 4)
+            close = np.abs(b - a)[:, 0] <= 1e-9 * np.abs(b[:, 0])
+            right = (same[:, :3].all(axis=1) & ~same[:, 3]) | close
+            edges[todo[found[right]]] = folds[found[right]]
     return np.where(np.isnan(edges), inside, edges)
 
 
@@ -350,6 +364,8 @@ def _fold(part: Part, x: float, unknowns: Array) -> float:
         matrix[2 * k, k : 2 * k] = norm
         target = np.concatenate((rest.real, scaled @ v, [np.dot(norm, v) - 1.0]))
         rows = np.abs(matrix).max(axis=1)
+        if not (np.isfinite(matrix).all() and (rows > 0.0).all()):
+            return float("nan")
         try:
             step = np.linalg.solve(matrix / rows[:, None], target / rows)
         except np.linalg.LinAlgError:
@@ -357,6 +373,8 @@ def _fold(part: Part, x: float, unknowns: Array) -> float:
         if not np.isfinite(step).all():
             return float("nan")
         y, v, x = y - step[:k], v - step[k : 2 * k], x - step[2 * k]
+        if x == 0.0 or not y.all():
+            return float("nan")
         size = max(abs(step[2 * k]) / abs(x), float((np.abs(step[:k]) / np.abs(y)).max()) ** 2)
         if size <= 2.0 * _EPS or (size < 1e-12 and size > 0.3 * before):
             return float(x)
@@ -433,8 +451,9 @@ def _doubtful(left: Complex, right: Complex, round_: int) -> NDArray[np.bool_]:
     rise_a, rise_b = left[2].imag, right[2].imag
     low = np.minimum(left[1].imag, right[1].imag)
     dip = (rise_a < 0.0) & (rise_b > 0.0) & (np.maximum(-rise_a, rise_b) * width > 0.1 * low)
-    untested = left[5].real == 0.0
-    return resolvable & (hidden | mixed | (inside & (dip | untested)))
+    untested = (left[5].real == 0.0) & (width > 1e-9 * b)
+    known = np.isfinite(left[1].real) & np.isfinite(right[1].real)
+    return resolvable & known & (hidden | mixed | (inside & (dip | untested)))
 
 
 def _seeds(part: Part) -> Array:

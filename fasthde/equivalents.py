@@ -177,7 +177,7 @@ class Equivalent(Record):
         t, w = H.values[used], (H.multiplicity / H.multiplicity.sum())[used]
         omega = np.asarray(self.omega)
         with np.errstate(divide="ignore", invalid="ignore"):
-            sums = _sums(t, w[:, None], omega.ravel())[:, 0]
+            sums = _sums(t, w[None], omega.ravel())[0]
         return _plain(self.factor * sums.reshape(omega.shape))
 
     def __repr__(self) -> str:
@@ -465,22 +465,17 @@ def two_resolvent(
         ) from None
     levels, multiplicity, observable, basis = _observable(law, A, C)
     one, two = _solve(law, points1.ravel(), None), _solve(law, points2.ravel(), None)
+    index1, index2 = (
+        np.broadcast_to(np.arange(p.size).reshape(p.shape), shape).ravel() for p in (points1, points2)
+    )
     with np.errstate(all="ignore"):
-        sides = [
-            _walk(law, solved).broadcast(points.shape, shape)
-            for solved, points in ((one, points1), (two, points2))
-        ]
-        total, factor, constant, linear = _carry(law, sides[0], sides[1], levels, multiplicity, observable)
-    status1, status2 = (
-        np.broadcast_to(v.status.reshape(p.shape), shape) for v, p in ((one, points1), (two, points2))
-    )
-    status = np.maximum(status1, status2)  # INVALID before NOT_CONVERGED
-    residual = np.maximum(
-        np.broadcast_to(one.residual.reshape(points1.shape), shape),
-        np.broadcast_to(two.residual.reshape(points2.shape), shape),
-    )
+        side1, side2 = _walk(law, one).take(index1), _walk(law, two).take(index2)
+        sums = _pairs(_weights(levels, multiplicity, observable), one.s, two.s, index1, index2)
+        total, factor, constant, linear = _carry(law, side1, side2, sums)
+    status = np.maximum(one.status[index1], two.status[index2])  # INVALID before NOT_CONVERGED
+    residual = np.maximum(one.residual[index1], two.residual[index2])
     names = ("trace", "status", "residual", "omega1", "omega2", "factor", "constant", "linear")
-    fields = (total, status, residual, sides[0].s, sides[1].s, factor, constant, linear)
+    fields = (total, status, residual, side1.s, side2.s, factor, constant, linear)
     return TwoResolvent(
         **dict(zip(names, _shaped(shape, fields, at=1), strict=True)),
         levels=levels, multiplicity=multiplicity, observable=observable, basis=basis,
@@ -537,26 +532,22 @@ class _Solved(NamedTuple):
 class _Side(NamedTuple):
     """One point's way along the chain: what each step found, and what it did.
 
-    ``end`` is the point itself; ``z``, ``m``, ``h`` are those before each step; ``move`` is gamma of a
-    multiplicative step (z -> z gamma), nu of an additive one (z -> z + nu), 1 of an affine one.
+    ``end`` is the point itself; ``z``, ``m`` and their product ``zm`` are those before each step; ``move`` is gamma
+    of a multiplicative step (z -> z gamma), nu of an additive one (z -> z + nu), 1 of an affine one.
     """
 
     s: Numbers
     end: Numbers
     z: list[Numbers]
     m: list[Numbers]
-    h: list[Numbers]
+    zm: list[Numbers]
     move: list[Numbers]
     factor: Numbers
 
-    def broadcast(self, old: tuple[int, ...], new: tuple[int, ...]) -> _Side:
-        """Flat arrays of a shape to flat arrays of the broadcast one."""
-
-        def one(v: Numbers) -> Numbers:
-            return np.broadcast_to(v.reshape(old), new).ravel()
-
+    def take(self, index: NDArray[np.int64]) -> _Side:
+        """The points of an index."""
         return _Side(
-            *([one(w) for w in v] if isinstance(v, list) else one(v) for v in self)  # type: ignore[arg-type]
+            *([w[index] for w in v] if isinstance(v, list) else v[index] for v in self)  # type: ignore[arg-type]
         )
 
 
@@ -594,16 +585,21 @@ def _walk(law: Law, solved: _Solved) -> _Side:
     chain = law._chain
     ops, par = chain.law[:2]
     with np.errstate(all="ignore"):
-        sums = _sums(chain.t, np.stack((chain.w, chain.w * chain.t), axis=1), solved.s)
+        sums = _sums(chain.t, np.array((chain.w, chain.w * chain.t)), solved.s)
         first = _forward(law, solved, sums, -1, solved.z)
         lost = [j for j in range(ops.size) if ops[j] == SAMPLE and par[j, 2] > 0.0]
         if not lost:
             return first
         # A step that brings zeros (c above the rank) has a root of gamma at z = 0: there gamma follows from the
-        # factor, which is the quotient of two accurate traces.
+        # factor, which is the quotient of two accurate traces. Products leave z m alone.
         j = lost[-1]
         small = np.abs(first.move[j]) < 0.1
-        factor = np.where(small, solved.m / first.m[0], first.factor)
+        products = all(
+            ops[i] in (SAMPLE, INVERSE) or (ops[i] == AFFINE and par[i, 1] == 0.0)
+            for i in range(j + 1, ops.size)
+        )
+        m = first.zm[j] / solved.z if products else solved.m
+        factor = np.where(small, m / first.m[0], first.factor)
         gamma = np.where(small, first.move[j] * (first.factor / factor), first.move[j])
         return _forward(law, solved, sums, j, gamma)._replace(factor=factor)
 
@@ -613,18 +609,18 @@ def _forward(law: Law, solved: _Solved, sums: Numbers, known: int, gamma: Number
     s = solved.s
     ops, par, tau, u = law._chain.law[:4]
     zero = law._chain.zero
-    m, h = sums[:, 0], sums[:, 1]
+    m, h = sums
     y = s * m  # z m + mass at 0
     if zero > 0.0:
         m = m - zero / s
     z = s
     factor = np.ones_like(s)
-    zs, ms, hs, moves = [], [], [], []
+    zs, ms, zms, moves = [], [], [], []
     for j in range(ops.size):
         c = par[j, 0]
         zs.append(z)
         ms.append(m)
-        hs.append(h)
+        product = h - 1.0
         move = np.ones_like(s)
         if ops[j] == AFFINE:
             b = par[j, 1]
@@ -636,7 +632,9 @@ def _forward(law: Law, solved: _Solved, sums: Numbers, known: int, gamma: Number
             if j == known:
                 move = gamma
             elif ops[j] == SAMPLE:  # 1 - c h by the form without cancellation
-                move = np.where(np.abs(y) < np.abs(h), par[j, 1] - c * y, 1.0 - c * h)
+                near = np.abs(y) < np.abs(h)
+                product = np.where(near, y - (1.0 - (1.0 - par[j, 1]) / c), product)
+                move = np.where(near, par[j, 1] - c * y, 1.0 - c * h)
             else:
                 move = 1.0 / ((1.0 - c) + c * h)
             if ops[j] == SAMPLE and par[j, 2] > 0.0:
@@ -654,38 +652,29 @@ def _forward(law: Law, solved: _Solved, sums: Numbers, known: int, gamma: Number
                 move, lost = move + tau[k] * r, lost + r / c
             z, h = z + move, h + m * move
             y = y - lost if par[j, 3] > 0.0 else z * m
+        zms.append(product)
         moves.append(move)
-    return _Side(s, solved.z, zs, ms, hs, moves, factor)
+    return _Side(s, solved.z, zs, ms, zms, moves, factor)
 
 
-def _carry(
-    law: Law, one: _Side, two: _Side, levels: Array, multiplicity: Array, observable: Array | None
-) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+def _carry(law: Law, one: _Side, two: _Side, sums: Numbers) -> tuple[Numbers, Numbers, Numbers, Numbers]:
     """The equivalent ``factor R1 A R2 + (constant + linear C) R1 R2`` and its trace along the chain.
 
     d(x) is the divided difference of x in s, n(x) = (s1 x2 - s2 x1)/(s1 - s2), so that
-    d(x R) = (n(x) + d(x) C) R1 R2. All traces are four sums over the levels.
+    d(x R) = (n(x) + d(x) C) R1 R2. All traces are sums over the levels: of R1 R2, C R1 R2, and with A in front.
     """
-    ops, par, tau, u = law._chain.law[:4]
+    ops, par = law._chain.law[:2]
     s1, s2 = one.s, two.s
-    used = multiplicity > 0
-    t, w = levels[used], (multiplicity / multiplicity.sum())[used]
-    weights = [w, w * t]
-    if observable is not None:
-        a = observable if observable.ndim == 1 else np.diag(observable)
-        weights += [w * a[used], w * a[used] * t]
-    sums = _sums(t, np.stack(weights, axis=1), s1, s2)
-    flat, tilted = sums[:, 0], sums[:, 1]
-    own = None if observable is None else (sums[:, 2], sums[:, 3])
+    flat, tilted, *own = sums
     dtype = sums.dtype
     ones, zeros = np.ones(s1.size, dtype), np.zeros(s1.size, dtype)
     factor, constant, linear = ones, zeros, zeros
     dz, dm, dh = ones, flat, tilted
     phi1, phi2, dphi, nphi = ones, ones, zeros, ones
     dq, nq = ones, zeros  # q = z phi: the sample covariance leaves it alone
-    last = max((j for j in range(ops.size) if ops[j] != AFFINE), default=-1)
+    strengths = [_strength(law, j, one, two) for j in range(ops.size)]
     for j in range(ops.size):
-        c = par[j, 0]
+        c, k = par[j, 0], strengths[j]
         z1, m1 = one.z[j], one.m[j]
         x1, x2 = one.move[j], two.move[j]
         if ops[j] == AFFINE:
@@ -697,67 +686,119 @@ def _carry(
             dq, nq = dq + b * dphi, nq + b * nphi
             continue
         if ops[j] in (SAMPLE, INVERSE):
-            k = c * ones if ops[j] == SAMPLE else c * x1 * x2
             dx = -k * dh
-            old, new = dz, dz * x2 + z1 * dx
-            if j == last:
-                new = _exact(law, j, one, two, new, np.abs(dz * x2) + np.abs(z1 * dx))
-            if own is not None:
+            inverse = -dx / (x1 * x2)
+            dm = dm / x2 + m1 * inverse
+            terms = np.abs(dz * x2) + np.abs(z1 * dx)
+            old, new = dz, _better(law, j, one, two, dz * x2 + z1 * dx, terms, strengths, dm)
+            if own:
                 pull = k * (dq * own[1] + nq * own[0]) / (old * new)
                 constant, linear = constant + pull * nq, linear + pull * dq
                 factor, constant, linear = (v / (x1 * x2) for v in (factor, constant, linear))
-            inverse = -dx / (x1 * x2)
-            dm = dm / x2 + m1 * inverse
             dphi, nphi = dphi / x2 + phi1 * inverse, nphi / x2 - s2 * phi1 * inverse
             phi1, phi2 = phi1 / x1, phi2 / x2
         else:
-            k = c * ones
-            if ops[j] == POISSON:
-                k = zeros
-                for i in range(int(par[j, 1]), int(par[j, 2])):
-                    ct = c * tau[i]
-                    k = k + u[i] * ct * tau[i] / ((1.0 + ct * m1) * (1.0 + ct * two.m[j]))
             dx = -k * dm
-            new = dz + dx
-            if j == last:
-                new = _exact(law, j, one, two, new, np.abs(dz) + np.abs(dx))
-            if own is not None:
+            new = _better(law, j, one, two, dz + dx, np.abs(dz) + np.abs(dx), strengths, dm)
+            if own:
                 pull = k * (factor * own[0] + constant * flat + linear * tilted) / new
                 constant, linear = constant + pull * nphi, linear + pull * dphi
             dh = dh + dm * x2 + m1 * dx
             dq, nq = dq + dx * phi2 + x1 * dphi, nq + x2 * nphi - s2 * phi1 * dx
         dz = new
-    if own is None:  # Q1 Q2 = (Q1 - Q2)/(z1 - z2)
+    if not own:  # Q1 Q2 = (Q1 - Q2)/(z1 - z2)
         return dm / dz, zeros, nphi / dz, dphi / dz
     return factor * own[0] + constant * flat + linear * tilted, factor, constant, linear
 
 
-def _exact(law: Law, j: int, one: _Side, two: _Side, carried: Numbers, terms: Array) -> Numbers:
-    """Difference of z after the last step that is not affine, where z is known.
+def _strength(law: Law, j: int, one: _Side, two: _Side) -> Numbers:
+    """The k of step j: ``dnu = -k dm`` of an additive step, ``dgamma = -k dh`` of a multiplicative one."""
+    ops, par, tau, u = law._chain.law[:4]
+    c = par[j, 0]
+    k = np.zeros(one.s.size, np.result_type(one.s, two.s))
+    if ops[j] == POISSON:
+        for i in range(int(par[j, 1]), int(par[j, 2])):
+            ct = c * tau[i]
+            k += u[i] * ct * tau[i] / ((1.0 + ct * one.m[j]) * (1.0 + ct * two.m[j]))
+        return k
+    return np.asarray(k + (c * one.move[j] * two.move[j] if ops[j] == INVERSE else c))
 
-    In opposite half-planes near the axis dz is small, and the quotient of the differences is the accurate form.
+
+def _better(
+    law: Law,
+    j: int,
+    one: _Side,
+    two: _Side,
+    carried: Numbers,
+    terms: Array,
+    strengths: list[Numbers],
+    dm: Numbers,
+) -> Numbers:
+    """Difference of z after step j, from z itself where that is better and only sums follow.
+
+    In opposite half-planes near the axis it is small. The quotient of the differences of z and s is accurate there,
+    and on the way back a sum adds numbers of one sign in the imaginary part.
     """
     ops, par = law._chain.law[:2]
-    if carried.dtype.kind == "f":
+    if carried.dtype.kind == "f" or np.isin(ops[j + 1 :], (SAMPLE, INVERSE)).any():
         return carried
-    scale = np.prod([par[i, 0] for i in range(j + 1, ops.size)])
     gap = one.s - two.s
-    quotient = (one.end - two.end) / (gap * scale)
+    quotient = (one.end - two.end) / gap
+    dm = dm / np.prod(par[j + 1 :, 0][ops[j + 1 :] == AFFINE])
+    for i in range(ops.size - 1, j, -1):
+        if ops[i] == AFFINE:
+            quotient, dm = quotient / par[i, 0], dm * par[i, 0]
+        else:
+            quotient = quotient + strengths[i] * dm
     size = np.abs(one.s) + np.abs(two.s)
     better = (size / np.abs(gap)) ** 2 < terms / np.abs(carried)
     opposite = one.end.imag * two.end.imag < 0.0
     return np.where(opposite & better, quotient, carried)
 
 
-def _sums(t: Array, weights: Array, s1: Numbers, s2: Numbers | None = None) -> Numbers:
-    """Sums of weights/(t - s1), or weights/((t - s1)(t - s2)), over the levels: shape (points, columns)."""
-    out = np.empty((s1.size, weights.shape[1]), s1.dtype if s2 is None else np.result_type(s1, s2))
+def _weights(levels: Array, multiplicity: Array, observable: Array | None) -> tuple[Array, Array]:
+    """Levels in use, and the weights of tr R1 R2, tr C R1 R2 and the same with A: shape (2 or 4, levels)."""
+    used = multiplicity > 0
+    t, w = levels[used], (multiplicity / multiplicity.sum())[used]
+    rows = [w, w * t]
+    if observable is not None:
+        a = (observable if observable.ndim == 1 else np.diag(observable))[used]
+        rows += [w * a, w * a * t]
+    return t, np.array(rows)
+
+
+def _sums(t: Array, weights: Array, s: Numbers) -> Numbers:
+    """Sums of weights/(t - s) over the levels: shape (rows of weights, points)."""
+    out = np.empty((len(weights), s.size), s.dtype)
     step = max(1, _BLOCK // max(t.size, 1))
-    for i in range(0, s1.size, step):
-        block = 1.0 / (t - s1[i : i + step, None])
-        if s2 is not None:
-            block = block / (t - s2[i : i + step, None])
-        out[i : i + step] = block @ weights
+    for i in range(0, s.size, step):
+        out[:, i : i + step] = weights @ (1.0 / (t[:, None] - s[i : i + step]))
+    return out
+
+
+def _pairs(
+    weights: tuple[Array, Array],
+    s1: Numbers,
+    s2: Numbers,
+    index1: NDArray[np.int64],
+    index2: NDArray[np.int64],
+) -> Numbers:
+    """Sums of weights/((t - s1)(t - s2)) over the levels, for pairs of points: shape (rows of weights, pairs)."""
+    t, rows = weights
+    dtype = np.result_type(s1, s2)
+    if s1.size * s2.size <= 2 * index1.size:  # every pair: a matrix product
+        table = np.zeros((len(rows), s1.size, s2.size), dtype)
+        step = max(1, _BLOCK // max(s1.size, s2.size, 1))
+        for i in range(0, t.size, step):
+            left, right = (1.0 / (t[i : i + step] - s[:, None]) for s in (s1, s2))
+            for k, row in enumerate(rows):
+                table[k] += (left * row[i : i + step]) @ right.T
+        return np.asarray(table[:, index1, index2])
+    out = np.empty((len(rows), index1.size), dtype)
+    step = max(1, _BLOCK // max(t.size, 1))
+    for i in range(0, index1.size, step):
+        at1, at2 = s1[index1[i : i + step]], s2[index2[i : i + step]]
+        out[:, i : i + step] = rows @ (1.0 / (t[:, None] - at1) / (t[:, None] - at2))
     return out
 
 

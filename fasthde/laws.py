@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,10 @@ from fasthde._kernels.chain import AFFINE, CORNER, INVERSE, POISSON, SAMPLE, SEM
 from fasthde._results import freeze
 from fasthde._series import Series, follow
 from fasthde.spectrum import Spectrum, as_spectrum
+
+if TYPE_CHECKING:
+    from fasthde.equivalents import Equivalent
+    from fasthde.spikes import Spike
 
 Array = NDArray[np.float64]
 
@@ -351,6 +355,62 @@ class Law(Distribution):
         atoms = self._chain.atoms
         return atoms[0][0] if len(atoms) == 1 and atoms[0][1] == 1.0 else None
 
+    # ------------------------------------------------------------------------------------------- matrices
+
+    def equivalent(self, z: ArrayLike, *, side: str | None = None) -> Equivalent:
+        """Deterministic equivalent of the resolvent, ``factor (C - omega)^-1``, for the whole chain.
+
+        Parameters
+        ----------
+        z : array_like
+            Complex numbers, or real ones off the spectrum.
+        side : {"+", "-"}, optional
+            On the support, the limit from the upper or the lower half-plane; NaN without it.
+
+        Returns
+        -------
+        Equivalent
+
+        Raises
+        ------
+        TypeError
+            After `companion` or `corner`, where the eigenvectors of C are lost.
+
+        Examples
+        --------
+        >>> import fasthde as fh
+        >>> law = fh.sample_covariance(fh.Spectrum([1, 3]), 0.5)
+        >>> q = law.equivalent(-1.0)
+        >>> bool(abs(q.diagonal([1, 3]).mean() - law.stieltjes(-1.0)) < 1e-15)
+        True
+        """
+        from fasthde.equivalents import equivalent
+
+        return equivalent(self, z, side=side)
+
+    def spike(self, value: ArrayLike) -> Spike:
+        """Where an eigenvalue of C outside the population's spectrum sends the matrix's, and the alignment.
+
+        Parameters
+        ----------
+        value : array_like
+            Spiked eigenvalues of C itself (not of C - I).
+
+        Returns
+        -------
+        Spike
+
+        Examples
+        --------
+        >>> import fasthde as fh
+        >>> spike = fh.marchenko_pastur(0.5).spike(3.5)
+        >>> round(spike.location, 12), round(spike.alignment, 12)
+        (4.2, 0.766666666667)
+        """
+        from fasthde.spikes import spike_law
+
+        return spike_law(self, value)
+
     def _check_positive(self, name: str) -> None:
         """A population of data must be positive semidefinite and not zero."""
         if self._point() == 0.0:
@@ -681,13 +741,15 @@ class Chain:
                 par[j, 1] = rest < 1.0
             self.deltas.append(par[j, 1] if step.kind == SAMPLE else 1.0)
         self.atoms = sorted((x, v[0]) for x, v in atoms.items())
-        tau, u = (np.ascontiguousarray(v) for v in owner.points)
+        tau, u = (v.copy() for v in owner.points)  # writeable, as all arrays of kernels: no second compilation
         # size of the s-axis: spread of the atoms, or of what is added to them
         added = [np.sqrt(s.a) for s in owner._steps if s.kind == SEMICIRCLE]
         self.unit = max(
             float(t.max()), *added, *np.abs(owner.points[0]), *np.abs(par[:, 1][ops == AFFINE]), 1e-300
         )
-        self.law = (ops, par, tau, u, self.t, self.w, self.w * self.t, np.array([self.zero]))
+        pure = all(k in (SAMPLE, INVERSE) or (k == AFFINE and r[1] == 0.0) for k, r in zip(ops, par, strict=True))
+        head = np.array([self.zero, atoms.get(0.0, _NONE)[0], float(pure)])
+        self.law = (ops, par, tau, u, self.t, self.w, self.w * self.t, head)
         self.pack = pack_of(self.law)
 
     def thresholds(self, j: int, lows: Array, highs: Array) -> list[tuple[float, float]]:
@@ -714,7 +776,7 @@ class Chain:
 
 def pack_of(law: tuple[Any, ...]) -> tuple[Any, ...]:
     """A pack of one law."""
-    return law[0], law[1][None], *law[2:], np.array([0, law[4].size])
+    return law[0], law[1][None], *law[2:7], law[7][None], np.array([0, law[4].size])
 
 
 #: Atoms of a law: location -> (mass, s or None where it is to be found, operations after which it lies at 0).
@@ -1025,3 +1087,13 @@ def manova(ratio1: float, ratio2: float) -> Law:
             f"ratio1 and ratio2 must leave n1 + n2 >= p, for S1 + S2 to be invertible; got {c1} and {c2}."
         )
     return Law(Spectrum([1.0, 0.0], weights=[c2, c1])).corner(fraction)
+
+
+def _warmup() -> None:
+    """Run each kernel once with the types that calls use."""
+    from fasthde._batch import batch
+
+    law = marchenko_pastur(2.0).add_wishart(0.5).sample_covariance(0.5)
+    law.ppf(0.5), law.cdf(1.0), law.pdf(1.0), law.stieltjes(-1.0), law.stieltjes(1.0j)
+    laws = batch(Spectrum([1.0, 3.0]), [0.5])
+    laws.pdf([1.0]), laws.stieltjes([-1.0, 1j])

@@ -164,7 +164,7 @@ def spike_law(law: Law, value: ArrayLike) -> Spike:
     location = np.where(detached, path.location, np.nan)
     joined = valid & ~detached
     if joined.any():
-        location[joined] = _nearest_edge(law, s[joined])
+        location[joined] = _nearest_edge(law, s[joined], path.location[joined])
     alignment = np.where(joined, 0.0, np.where(valid, path.alignment, np.nan))
     if path.lost:
         alignment[:] = np.nan
@@ -294,7 +294,7 @@ def _path(law: Law, s: Array) -> _Path:
     factor = np.full(s.size, np.nan)
     if not lost:
         with np.errstate(all="ignore"):
-            sums = _sums(chain.t, np.stack((chain.w, chain.w * chain.t), axis=1), s)
+            sums = _sums(chain.t, np.array((chain.w, chain.w * chain.t)), s)
             empty = np.full(s.size, np.nan)
             side = _forward(law, _Solved(empty, s, empty, empty, np.empty(0, np.int64)), sums, -1, empty)
         factor = side.factor
@@ -305,8 +305,11 @@ def _is_level(H: Spectrum, s: Array) -> Flags:
     return np.isin(s, H.values[H.multiplicity > 0])
 
 
-def _nearest_edge(law: Law, s: Array) -> Array:
-    """The edge that a spike joins: left of all levels of its bulk, right of them, or NaN between two of them."""
+def _nearest_edge(law: Law, s: Array, z: Array) -> Array:
+    """The edge that a spike joins: left of all levels of its bulk, right of them, or NaN between two of them.
+
+    In a bulk of noise alone z itself says on which side: it leads away from the edge.
+    """
     found = law._outside
     edges = law.support
     levels = law._chain.t
@@ -315,10 +318,10 @@ def _nearest_edge(law: Law, s: Array) -> Array:
     bulk = np.minimum(np.searchsorted(found.lows[1:], s, side="left"), len(edges) - 1)
     start, end = found.highs[bulk], found.lows[bulk + 1]
     first, last = np.searchsorted(levels, start), np.searchsorted(levels, end) - 1
-    some = first <= last  # a bulk of noise alone has none
     top = levels.size - 1
-    above = some & (s > levels[np.minimum(last, top)])
-    below = some & (s < levels[np.minimum(first, top)])
+    some = first <= last
+    below = np.where(some, s < levels[np.minimum(first, top)], z < edges[bulk, 0])
+    above = np.where(some, s > levels[np.minimum(last, top)], z > edges[bulk, 1])
     edge = np.where(above, edges[bulk, 1], np.where(below, edges[bulk, 0], np.nan))
     ops, par = law._chain.law[:2]
     if all(op in (SAMPLE, INVERSE) or (op == AFFINE and par[j, 1] == 0.0) for j, op in enumerate(ops)):
@@ -602,7 +605,9 @@ def spiked_model(kind: str, ratio: ArrayLike, strength: ArrayLike) -> SpikedMode
             threshold = c + root
             detached = np.abs(gap) > root
             location, alignment, other = ell * (gap + 1.0) / gap, 1.0 - c / gap**2, nan
-            low = gap < 0.0
+            low = ell < np.where(
+                c > 1.0, c, 0.0
+            )  # an eigenvalue that came from the atom at 0, or a negative one
         else:
             threshold = root
             detached = (ell > root) | ((ell < -root) & (c < 1.0))
@@ -724,7 +729,12 @@ def _spike(
 def _show(record: Any, value: Any) -> str:
     shape = np.shape(value)
     if not shape:
-        inner = ", ".join(f"{n}={getattr(record, n)!r}" for n in record._names() if n != "status")
+        names = [n for n in record._names() if n != "status"]
+        inner = ", ".join(f"{n}={_number(getattr(record, n))}" for n in names)
         return f"{type(record).__name__}({inner}, {Status(record.status).name})"
-    names = ", ".join(Status(s).name for s in np.unique(record.status))
-    return f"{type(record).__name__}, shape {shape}, {names}"
+    seen = ", ".join(Status(s).name for s in np.unique(record.status))
+    return f"{type(record).__name__}, shape {shape}, {seen}"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else repr(value)

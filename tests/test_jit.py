@@ -191,8 +191,8 @@ def test_warmup_and_cache_info(package, tmp_path):
     )
     # after warmup no call compiles anything new
     code += NUMBERS + (
-        "from fasthde._kernels import fixed_point, optimum, quadrature, ridge\n"
-        "modules = fixed_point, optimum, quadrature, ridge\n"
+        "from fasthde._kernels import chain, fixed_point, optimum, quadrature, ridge, series\n"
+        "modules = chain, fixed_point, optimum, quadrature, ridge, series\n"
         "found = {n: d for m in modules for n, d in vars(m).items() if hasattr(d, 'signatures')}\n"
         "count = lambda: {n: len(d.signatures) for n, d in found.items()}\n"
         "before = count(); numbers(1); numbers(2)\n"
@@ -200,6 +200,11 @@ def test_warmup_and_cache_info(package, tmp_path):
         "fh.Spectrum.power_law(10000, 1.5).compress()\n"
         "import numpy as np; x = np.random.default_rng(0).standard_normal((300, 4))\n"
         "fh.LinearProblem.from_data(x, x[:, 0])\n"
+        "law = fh.sample_covariance(fh.Spectrum([1, 3, 10]), 1.0).scale(2).companion().add_semicircle(0.1)\n"
+        "law = law.shift(1.0).add_compound_poisson(0.5, [1.0, 2.0]).corner(0.5)\n"
+        "law.cdf([1.0, 2.0]); law.ppf([0.1, 0.9]); law.stieltjes([1j, 2.0]); law.stieltjes(-30.0); law.atoms\n"
+        "law.expect(np.cos); law.pdf_near_edge(0, 1e-9)\n"
+        "laws = fh.batch([fh.Spectrum([1.0, 0.0]), fh.Spectrum([3.0])], [0.5, 2.0]); laws.cdf([0.5]); laws.stieltjes([-1.0])\n"
         "assert count() == before, (before, count())\n"
     )
     before, after = map(int, run(code, at=package, NUMBA_CACHE_DIR=tmp_path).split())

@@ -22,7 +22,8 @@ Why this form
 * Each step subtracts from z a function N with Im N > 0 (in -1/z for the inverse Wishart step), so its own
   derivative P = 1 - N' is strictly concave between the poles of N: one maximum, at most two roots.
 
-Tuples: law = (ops, par, tau, u, t, w, wt, head); t, w, wt = w t are the atoms away from 0, head[0] the mass at 0.
+Tuples: law = (ops, par, tau, u, t, w, wt, head); t, w, wt = w t are the atoms away from 0; head = (mass at 0, mass
+at 0 of the final law, whether all operations are multiplicative).
 A pack holds many laws with the same operations, one after the other: par and head one row a law, and the bounds
 of each law's atoms; ``owner`` says which law an element belongs to.
 """
@@ -43,7 +44,7 @@ def pick(pack, i):
     ops, par, tau, u, t, w, wt, head, first = pack
     a = first[i]
     b = first[i + 1]
-    return ops, par[i], tau, u, t[a:b], w[a:b], wt[a:b], head[i : i + 1]
+    return ops, par[i], tau, u, t[a:b], w[a:b], wt[a:b], head[i]
 
 
 # ------------------------------------------------------------------------------------------------- the sums
@@ -276,12 +277,12 @@ def _correction(f, z1, z2):
 def newton(law, z, s, limit):
     """Solve z(s) = z in the upper half-plane from s; z may be real (the density's side of the axis).
 
-    Returns s, m, dm/dz, dz/ds, h, whether the certificate holds, the last correction relative to s,
+    Returns s, m, dm/dz, dz/ds, y, whether the certificate holds, the last correction relative to s,
     the count; before the last three the size of the numbers added up to z.
     """
     ops, par, tau, u, t, w, wt, head = law
     m = complex(np.nan, np.nan)
-    h = m
+    y = m
     slope = m
     mz = m
     certified = False
@@ -292,7 +293,7 @@ def newton(law, z, s, limit):
     for _ in range(limit):
         count += 1
         g0, g1, g2, h0 = complex_sums(t, w, wt, s.real, s.imag)
-        z0, z1, z2, m0, m1, m2, h0, h1, h2, _, low, big = steps(
+        z0, z1, z2, m0, m1, m2, _, h1, h2, y0, low, big = steps(
             ops, par, tau, u, ops.size, s, g0, g1, g2, h0, head[0]
         )
         x = _correction(z0 - z, z1, z2)
@@ -302,7 +303,7 @@ def newton(law, z, s, limit):
             break
         scale = abs(s.real) + abs(s.imag)
         m = m0 + x * (m1 + x * m2)
-        h = h0 + x * (h1 + x * h2)
+        y = y0 + x * (h1 + x * h2)
         slope = z1 + 2.0 * (x * z2)
         mz = (m1 + 2.0 * (x * m2)) * reciprocal(slope)
         # cubic convergence: what is left after this correction is below rounding
@@ -319,7 +320,7 @@ def newton(law, z, s, limit):
             certified = low > 0.0 and s.imag > 0.0 and not real
             size = size * size / (abs(s.imag) + 1e-300) * EPS if near else size / (scale + 1e-300)
             break
-    return s, m, mz, slope, h, big, certified, size, count
+    return s, m, mz, slope, y, big, certified, size, count
 
 
 @kernel(inline=True)
@@ -363,7 +364,7 @@ def solve(law, z, guess, reach):
 
     First from the guess, if Im guess > 0. Then down from Im z = reach in steps that certify, each as long as it
     can be: since the certificate excludes every other root, a bold step that passes it needs no second thought.
-    Returns s, m, dm/dz, dz/ds, h, the size of what was added up to z, status, residual, iterations.
+    Returns s, m, dm/dz, dz/ds, y, the size of what was added up to z, status, residual, iterations.
     """
     target = z.imag
     level = max(reach, target)
@@ -374,7 +375,7 @@ def solve(law, z, guess, reach):
     slope = complex(1.0, 0.0)
     m = complex(np.nan, np.nan)
     mz = m
-    h = m
+    y = m
     big = 0.0
     size = np.inf
     state = NOT_CONVERGED
@@ -390,10 +391,10 @@ def solve(law, z, guess, reach):
             height = trial
             drop = complex(0.0, trial - level) * reciprocal(slope)
             start = complex(s.real + drop.real, max(s.imag + drop.imag, 0.1 * s.imag))
-        s2, m2, mz2, slope2, h2, big, ok, size2, count = newton(law, complex(z.real, height), start, 30)
+        s2, m2, mz2, slope2, y2, big, ok, size2, count = newton(law, complex(z.real, height), start, 30)
         spent += count
         if ok:
-            s, m, mz, slope, h, size = s2, m2, mz2, slope2, h2, size2
+            s, m, mz, slope, y, size = s2, m2, mz2, slope2, y2, size2
             if height == target:
                 state = CONVERGED
                 break
@@ -410,7 +411,14 @@ def solve(law, z, guess, reach):
             trial = np.sqrt(trial * level) if trial > 1e-12 * level else 1e-3 * level
             if trial > 0.999 * level:
                 break
-    return s, m, mz, slope, h, big, state, size, spent
+    return s, m, mz, slope, y, big, state, size, spent
+
+
+@kernel(inline=True)
+def _divide(law, y, z):
+    """Whether m is better taken from y = z m + (mass at 0) and the exact z: near an atom at 0, or at z -> 0."""
+    mass = law[7][1]
+    return z > 0.0 and (law[7][2] > 0.0 or y < 0.5 * mass)
 
 
 @kernel
@@ -425,14 +433,12 @@ def transform_rows(start, stop, z, owner, reach, pack, out, status, count):
             status[i] = INVALID
             count[i] = 0
             continue
-        s, m, mz, _, h, _, state, size, spent = solve(
-            pick(pack, owner[i]), z[i], complex(0.0, 0.0), reach[owner[i]]
-        )
+        law = pick(pack, owner[i])
+        s, m, mz, _, y, _, state, size, spent = solve(law, z[i], complex(0.0, 0.0), reach[owner[i]])
         if state != CONVERGED:
             m = complex(np.nan, np.nan)
-        # where z m is not small the division by the exact z is the better one
-        if h.real < 0.5 and state == CONVERGED:
-            m = (h - 1.0) * reciprocal(z[i])
+        if state == CONVERGED and _divide(law, abs(y.real) + abs(y.imag), abs(z[i].real) + z[i].imag):
+            m = (y - law[7][1]) * reciprocal(z[i])
         out[0, i] = m
         out[1, i] = s
         out[2, i] = complex(size, 0.0)
@@ -459,14 +465,13 @@ def _real_root(law, x, low, high, guess):
     size = np.inf
     last = np.inf
     m = np.nan
-    h = np.nan
     y = np.nan
     width = max(1e-3 * abs(guess), 1e-300)
     count = 0
     state = NOT_CONVERGED
     for _ in range(200):
         count += 1
-        z0, z1, z2, m, m1, _, h, h1, _, y, _, _ = at_real(law, law[0].size, s)
+        z0, z1, z2, m, m1, _, _, h1, _, y, _, _ = at_real(law, law[0].size, s)
         f = z0 - x
         if f > 0.0:
             high = min(high, s)
@@ -479,7 +484,7 @@ def _real_root(law, x, low, high, guess):
             state = CONVERGED
             if size > 0.0:
                 m += step * m1
-                h += step * h1
+                y += step * h1
             break
         last = size
         s2 = s + step
@@ -497,7 +502,7 @@ def _real_root(law, x, low, high, guess):
                     size = 0.0
                     break
         s = s2
-    return s, m, h, y, state, size / (abs(s) + 1e-300), count
+    return s, m, y, state, size / (abs(s) + 1e-300), count
 
 
 @kernel
@@ -523,9 +528,9 @@ def real_rows(start, stop, x, owner, component, lows, highs, pack, out, status, 
                 guess = low + 0.1 * abs(low) if low != 0.0 else abs(guess) + 1e-300
             else:
                 guess = 0.5 * (low + high)
-        s, m, h, _, state, size, spent = _real_root(law, x[i], low, high, guess)
-        if h < 0.5:
-            m = (h - 1.0) / x[i]
+        s, m, y, state, size, spent = _real_root(law, x[i], low, high, guess)
+        if _divide(law, abs(y), abs(x[i])):
+            m = (y - law[7][1]) / x[i]
         out[0, i] = m
         out[1, i] = s
         out[2, i] = size

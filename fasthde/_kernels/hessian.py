@@ -22,8 +22,9 @@ N_k the polynomials of the recurrence of P_k with N_0 = 0, N_1 = 2 (Legendre fun
 branch of L is the one continued through the cell from above: Newton may pass the real axis and come back, and tails
 of the density have their full relative precision, 1e-60 or not.
 
-Tuples: nu = (g, q, near, mid, half, coefficients, atoms, their masses), g and q of 24 entries a cell;
-law = (nu, w, t, head), head = (c, rest = P(g /= 0) - c (1 - w_0), w_0, sum w t, a scale of z).
+Tuple: law = (g, q, near, mid, half, coefficients, atoms, masses, w, t, head): nodes g with masses q, 24 a cell, the
+cells with their Legendre coefficients, the atoms; the levels; head = (c, rest = P(g /= 0) - c (1 - w_0), w_0,
+sum w t, a scale of z).
 """
 
 import numpy as np
@@ -125,10 +126,10 @@ def _cauchy(coefficient, x):
     return value, slope
 
 
-@kernel(inline=True)
-def node_sums(nu, d):
+@kernel
+def node_sums(law, d):
     """e = E[g/(1 + g d)], -de/dd = E[g**2/(1 + g d)**2] and h = E[1/(1 + g d); g /= 0]."""
-    g, q, near, mid, half, coefficient, atoms, masses = nu
+    g, q, near, mid, half, coefficient, atoms, masses, _, _, _ = law
     e, f, h = _sums(atoms, masses, 0, atoms.size, d.real, d.imag)
     some = abs(d.real) + abs(d.imag) > 0.0
     gamma = -reciprocal(d) if some else complex(0.0, 0.0)
@@ -153,19 +154,19 @@ def node_sums(nu, d):
 
 
 @kernel
-def sums_rows(nu, d, out):
+def sums_rows(law, d, out):
     """`node_sums` at many points."""
     for i in range(d.size):
-        out[0, i], out[1, i], out[2, i] = node_sums(nu, d[i])
+        out[0, i], out[1, i], out[2, i] = node_sums(law, d[i])
 
 
 @kernel
-def channel_rows(nu, channels, d, out):
+def channel_rows(law, channels, d, out):
     """E[g k/(1 + g d)] and E[g**2 k/(1 + g d)**2] for the channels k: second moments of the directions.
 
     channels = (nodes' masses (m, size), coefficients (m, cells, 24), atoms' masses (m, atoms)); out (m, 2, points).
     """
-    g, q, near, mid, half, coefficient, atoms, masses = nu
+    g, q, near, mid, half, coefficient, atoms, masses, _, _, _ = law
     nodes, table, points = channels
     for i in range(d.size):
         some = abs(d[i].real) + abs(d[i].imag) > 0.0
@@ -226,9 +227,9 @@ def _size(x):
 @kernel(inline=True)
 def _equation(law, z, d):
     """F, dF/d delta, dF/dz at delta = d, and e."""
-    nu, w, t, head = law
+    w, t, head = law[8], law[9], law[10]
     c = head[0]
-    e, f, h = node_sums(nu, d)
+    e, f, h = node_sums(law, d)
     s, p, r, q = _level_sums(w, t, e.real, e.imag, z.real, z.imag)
     zq = c * (z * q)
     if max(abs(head[1]), max(_size(h), _size(zq))) < 0.5 * _size(e * d):
@@ -293,7 +294,7 @@ def solve(law, z, guess):
 
     Returns delta, d delta/dz, status, residual, evaluations.
     """
-    nu, w, t, head = law
+    w, t, head = law[8], law[9], law[10]
     goal = z.imag
     spent = 0
     d = guess
@@ -364,7 +365,7 @@ def solve(law, z, guess):
 @kernel
 def transform_rows(start, stop, z, chunk, law, out, status, count):
     """delta, its derivative, e, m and the residual at points z, ``chunk`` a row, of the closed upper half-plane."""
-    nu, w, t, head = law
+    w, t, head = law[8], law[9], law[10]
     nan = complex(np.nan, np.nan)
     for row in range(start, stop):
         guess = complex(0.0, 0.0)
@@ -393,7 +394,7 @@ def transform_rows(start, stop, z, chunk, law, out, status, count):
                 continue
             guess = d
             before = z[i]
-            e, f, h = node_sums(nu, d)
+            e, f, h = node_sums(law, d)
             s, p, r, q = _level_sums(w, t, e.real, e.imag, z[i].real, z[i].imag)
             if head[2] > 0.0:
                 q = q - head[2] * reciprocal(z[i])
@@ -431,13 +432,13 @@ def _ratio_sums(w, t, s):
 def curve_rows(law, d, low, high, out):
     """The real curve: z, M and dz/d delta at real delta, s = z/e in the component (low, high) of spec(C)'s complement.
 
-    The component beyond both ends of spec(C) is one, given as low > high: s below ``high`` or above ``low``.
+    The component beyond both ends of spec(C) is one, given as low >= high: s below ``high`` or above ``low``.
     """
-    nu, w, t, head = law
+    w, t, head = law[8], law[9], law[10]
     c = head[0]
-    outer = low > high
+    outer = low >= high
     for i in range(d.size):
-        e0, f0, _ = node_sums(nu, complex(d[i], 0.0))
+        e0, f0, _ = node_sums(law, complex(d[i], 0.0))
         e = e0.real
         f = f0.real
         b = d[i] * e
