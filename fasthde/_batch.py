@@ -137,16 +137,19 @@ class LawBatch:
         par[:, 0, 0], par[:, 0, 1], par[:, 0, 2] = c, delta, delta < 0.0
         ops = np.array([SAMPLE], np.int64)
         zero = 1.0 - rest
-        head = np.column_stack((zero, np.where(delta < 0.0, 1.0 - 1.0 / c, zero), np.ones(c.size)))
+        head = np.column_stack((zero, np.where(delta < 0.0, 1.0 - 1.0 / c, zero), np.ones(c.size), np.bincount(owner, w * t, c.size)))
+        part = np.zeros((c.size, 2, 4), np.int64)  # trees of a single leaf
+        part[:, 1, 1::2] = np.diff(first)[:, None]
+        low, high = np.zeros((c.size, 2)), np.full((c.size, 2), np.inf)
         self._owner, self._delta = owner, delta
         self._mass = head[:, 1]
-        self._pack = (ops, par, np.empty(0), np.empty(0), t, w, w * t, head, first)
+        self._pack = (ops, par, np.empty(0), np.empty(0), t, w, w * t, head, low, high, part, first)
         self.atoms: list[list[tuple[float, float]]] = [[] for _ in self._rows]
         for i, mass in zip(self._index, self._mass, strict=True):
             self.atoms[i] = [(0.0, float(mass))] if mass > 4.0 * _EPS else []
 
     def _find_support(self) -> None:
-        _, par, _, _, t, w, _, _, first = self._pack
+        _, par, _, _, t, w, *_, first = self._pack
         owner, laws = self._owner, self._index.size
         strength = par[owner, 0, 0] * w * t * t
         root = np.cbrt(strength)

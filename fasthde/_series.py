@@ -248,7 +248,7 @@ def follow(
             pack, owner[todo], reach, halves, s[todo], bend[todo], node, matrix, room, counts, u0, u1, pdf, mass,
             np.empty((todo.size, 1, n)),
         )  # fmt: skip
-        work = 300.0 * todo.size * pack[4].size / max(reach.size, 1)
+        work = 300.0 * todo.size * min(pack[4].size / max(reach.size, 1), 2000)
         _jit.map_rows(kernels.series_rows, None, todo.size, work, None, *args)
         if (counts == -2).any() or room > 10_000:
             raise ArithmeticError(

@@ -29,11 +29,11 @@ def _invert(a: Array) -> Array:
 
 
 def chain_series(law: tuple[Any, ...], s: float) -> tuple[Array, Array]:
-    """Taylor coefficients of z and m around a real s (see `_kernels.chain` for the operations)."""
-    ops, par, tau, u, t, w, wt, head = law
+    """Taylor coefficients of z and m around a real s; law = (ops, par, tau, u, t, w, head) as in `_kernels.chain`."""
+    ops, par, tau, u, t, w, head = law
     r = 1.0 / (t - s)
     powers = r[:, None] ** np.arange(1, ORDER + 1)
-    m, h = w @ powers, wt @ powers
+    m, h = w @ powers, (w * t) @ powers
     if head[0] > 0.0:
         m = m - head[0] * (-1.0) ** np.arange(ORDER) / s ** np.arange(1, ORDER + 1)
     one, z = np.zeros(ORDER), np.zeros(ORDER)

@@ -632,6 +632,11 @@ class _Coupled(Distribution):
         for part in self._parts[0]:
             state = part.solve(x / part.unit)
             out += np.where(state.outside, 0.0, state.m.imag) / (np.pi * part.unit)
+        lost = np.isnan(out)
+        if lost.any():  # within the rounding of an edge
+            edges = self._pieces()[0]
+            near = np.abs(x[lost, None] - edges).min(axis=1) <= 64.0 * _EPS * np.abs(x[lost])
+            out[lost] = np.where(near, 0.0, np.nan)
         return out
 
     def _transform(self, z: Complex) -> Solved:

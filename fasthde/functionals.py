@@ -443,11 +443,21 @@ def _singular_points(singularities: Any, window: tuple[float, float], target: _T
 
 
 def _sum(values: Array, weights: Array, s: Complex, power: int = 1) -> Complex:
-    """Sums of weights/(values - s)**power at each s."""
-    out = np.empty(s.size, np.complex128)
+    """Sums of weights/(values - s)**power at each s; weights of shape (levels,) or (levels, columns)."""
+    out = np.empty((s.size, *weights.shape[1:]), np.complex128)
     step = max(1, _BLOCK // max(values.size, 1))
     for i in range(0, s.size, step):
-        out[i : i + step] = (1.0 / (values - s[i : i + step, None])) ** power @ weights
+        part = s[i : i + step, None]
+        gap = values - part.real  # in real arithmetic: five times faster
+        scale = 1.0 / (gap * gap + part.imag**2)
+        a, b = gap * scale, part.imag * scale
+        if power == 1:
+            x, y = a, b
+        elif power == 2:
+            x, y = a * a - b * b, 2.0 * a * b
+        else:
+            x, y = a * (a * a - 3.0 * b * b), b * (3.0 * a * a - b * b)
+        out[i : i + step] = x @ weights + 1j * (y @ weights)
     return out
 
 
@@ -462,21 +472,26 @@ class _Form(NamedTuple):
 
 def _bilinear(law: Law, values: Array, overlap: Array) -> _Target:
     """``a' Q b`` of the deterministic equivalent, with the isolated eigenvalues of spikes."""
+    H = law.spectrum
+    spiked = ~np.isin(values, H.values[H.multiplicity > 0.0])  # nothing else detaches
+    own = np.zeros(values.size)
+    own[: H.values.size] = H.multiplicity / H.multiplicity.sum()
+    both = np.stack((own, overlap), axis=1)
 
     def form(part: Law) -> _Form:
         def transform(z: Complex) -> Complex:
             Q = equivalent(part, z)
             return np.asarray(Q.factor * _sum(values, overlap, Q.omega))
 
-        found = spike_law(part, values)
+        found = spike_law(part, values[spiked])
         out = np.asarray(found.detached)
-        return _Form(
-            transform, found.location[out], found.alignment[out] * overlap[out], float(np.abs(overlap).sum())
-        )
+        mass = (found.alignment * overlap[spiked])[out]
+        return _Form(transform, found.location[out], mass, float(np.abs(overlap).sum()))
 
     def ratio(x: Array) -> Array:
-        Q = equivalent(law, x, side="+")
-        return np.asarray((Q.factor * _sum(values, overlap, Q.omega)).imag / Q.stieltjes.imag)
+        m, s = law._solve(x.astype(np.complex128))[:2]
+        trace, bilinear = _sum(values, both, s).T
+        return np.asarray((m * bilinear / trace).imag / m.imag)
 
     return _collect(law, form, ratio)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fasthde import _closed, _jit, _taylor
+from fasthde import _closed, _jit, _taylor, _tree
 from fasthde import _validate as check
 from fasthde._distribution import Distribution, Solved, _out
 from fasthde._kernels import chain as kernels
@@ -545,7 +545,7 @@ class Law(Distribution):
         inside = (delta > 0.0) & (delta < width)
         hard = bool(self._hard.ravel()[index])
         if not hard:
-            out[inside] = _taylor.near_edge(law, float(self._outside.s[index]), sign, delta[inside])
+            out[inside] = _taylor.near_edge((*law[:4], self._chain.t, self._chain.w, law[7]), float(self._outside.s[index]), sign, delta[inside])
         rest = inside & np.isnan(out)
         if rest.any():
             x = base[index] + sign * delta[rest]
@@ -584,7 +584,7 @@ class Law(Distribution):
             status,
             count,
         )
-        work = 30.0 * z.size * (law[4].size + 10)
+        work = 30.0 * z.size * (min(law[4].size, 2000) + 10)
         _jit.map_rows(kernels.transform_rows, None, z.size, work, None, *args)
         return out[0], out[1], out[2].real, status, count
 
@@ -608,7 +608,7 @@ class Law(Distribution):
             status,
             count,
         )
-        work = 10.0 * x.size * (law[4].size + 10)
+        work = 10.0 * x.size * (min(law[4].size, 2000) + 10)
         _jit.map_rows(kernels.real_rows, None, x.size, work, None, *args)
         return out[0], out[1], out[2], status, count
 
@@ -748,8 +748,10 @@ class Chain:
             float(t.max()), *added, *np.abs(owner.points[0]), *np.abs(par[:, 1][ops == AFFINE]), 1e-300
         )
         pure = all(k in (SAMPLE, INVERSE) or (k == AFFINE and r[1] == 0.0) for k, r in zip(ops, par, strict=True))
-        head = np.array([self.zero, atoms.get(0.0, _NONE)[0], float(pure)])
-        self.law = (ops, par, tau, u, self.t, self.w, self.w * self.t, head)
+        mean = float(self.w @ self.t)
+        head = np.array([self.zero, atoms.get(0.0, _NONE)[0], float(pure), mean])
+        t, w, *tree = _tree.grow(self.t, self.w)
+        self.law = (ops, par, tau, u, t, w, w * t, head, *tree)
         self.pack = pack_of(self.law)
 
     def thresholds(self, j: int, lows: Array, highs: Array) -> list[tuple[float, float]]:
@@ -776,7 +778,7 @@ class Chain:
 
 def pack_of(law: tuple[Any, ...]) -> tuple[Any, ...]:
     """A pack of one law."""
-    return law[0], law[1][None], *law[2:7], law[7][None], np.array([0, law[4].size])
+    return law[0], law[1][None], *law[2:7], *(v[None] for v in law[7:]), np.array([0, law[4].size])
 
 
 #: Atoms of a law: location -> (mass, s or None where it is to be found, operations after which it lies at 0).

@@ -378,10 +378,13 @@ def _newton(model, z, x, step, slope, system, rows):
             return False, np.inf, count
         damp = 1.0
         size = 0.0
+        drift = 0.0  # of the imaginary parts: outside the support nothing but rounding is left of them
         for a in range(x.size):
             size = max(size, _size(step[a]) / _size(x[a]))
-            if upper and step[a].imag > 0.9 * x[a].imag:
-                damp = min(damp, 0.9 * x[a].imag / step[a].imag)
+            if upper:
+                drift = max(drift, abs(step[a].imag) / x[a].imag)
+                if step[a].imag > 0.9 * x[a].imag:
+                    damp = min(damp, 0.9 * x[a].imag / step[a].imag)
         if not size < np.inf:
             return False, np.inf, count
         for a in range(x.size):
@@ -389,9 +392,9 @@ def _newton(model, z, x, step, slope, system, rows):
         if damp == 1.0:
             ratio = size / last if last < np.inf else 1.0
             error = size * ratio * ratio
-            if size <= 4.0 * EPS or (ratio < 0.1 and error <= 0.1 * EPS):
+            if drift < 0.1 and (size <= 4.0 * EPS or (ratio < 0.1 and error <= 0.1 * EPS)):
                 break
-            if size < 1e-6 and 0.25 < ratio and last < np.inf:  # rounding level
+            if drift < 0.1 and size < 1e-6 and 0.25 < ratio and last < np.inf:  # rounding level
                 error = size
                 break
             last = size
