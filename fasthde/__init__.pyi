@@ -1,16 +1,45 @@
 from fasthde import data as data
 from fasthde import plot as plot
+from fasthde._batch import LawBatch as LawBatch
+from fasthde._batch import batch as batch
 from fasthde._check import CheckResult as CheckResult
 from fasthde._check import check as check
 from fasthde._jit import warmup as warmup
 from fasthde._results import RidgeResult as RidgeResult
 from fasthde._results import Status as Status
 from fasthde._results import ValidityWarning as ValidityWarning
+from fasthde.coupled import information_plus_noise as information_plus_noise
+from fasthde.coupled import mixture as mixture
+from fasthde.coupled import separable as separable
+from fasthde.coupled import variance_profile as variance_profile
+from fasthde.equivalents import Equivalent as Equivalent
+from fasthde.equivalents import TwoResolvent as TwoResolvent
+from fasthde.equivalents import two_resolvent as two_resolvent
+from fasthde.functionals import Functional as Functional
+from fasthde.functionals import LinearStatistic as LinearStatistic
+from fasthde.functionals import functional as functional
+from fasthde.functionals import linear_statistic as linear_statistic
+from fasthde.hessian import HessianLaw as HessianLaw
+from fasthde.hessian import hessian_law as hessian_law
+from fasthde.laws import Law as Law
+from fasthde.laws import manova as manova
+from fasthde.laws import marchenko_pastur as marchenko_pastur
+from fasthde.laws import sample_covariance as sample_covariance
+from fasthde.laws import semicircle as semicircle
+from fasthde.laws import wachter as wachter
 from fasthde.learning.problem import LinearProblem as LinearProblem
 from fasthde.learning.ridge import convert_ridge as convert_ridge
 from fasthde.learning.ridge import optimal_ridge as optimal_ridge
 from fasthde.learning.ridge import ridge as ridge
 from fasthde.spectrum import Spectrum as Spectrum
+from fasthde.spikes import Spike as Spike
+from fasthde.spikes import SpikedModel as SpikedModel
+from fasthde.spikes import low_rank_error as low_rank_error
+from fasthde.spikes import population_eigenvalues as population_eigenvalues
+from fasthde.spikes import population_spike as population_spike
+from fasthde.spikes import spike as spike
+from fasthde.spikes import spike_from_outlier as spike_from_outlier
+from fasthde.spikes import spiked_model as spiked_model
 
 __version__: str
 __all__: list[str]

@@ -273,7 +273,7 @@ class Distribution(Record):
         --------
         >>> import fasthde as fh, numpy as np
         >>> law = fh.marchenko_pastur(0.5)
-        >>> abs(law.expect(np.log) - (-1 + np.log(2))) < 1e-13
+        >>> bool(abs(law.expect(np.log) - (-1 + np.log(2))) < 1e-13)
         True
         """
         if not callable(f):

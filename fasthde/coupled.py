@@ -375,8 +375,8 @@ def _fold(part: Part, x: float, unknowns: Array) -> float:
         y, v, x = y - step[:k], v - step[k : 2 * k], x - step[2 * k]
         if x == 0.0 or not y.all():
             return float("nan")
-        size = max(abs(step[2 * k]) / abs(x), float((np.abs(step[:k]) / np.abs(y)).max()) ** 2)
-        if size <= 2.0 * _EPS or (size < 1e-12 and size > 0.3 * before):
+        size = max(abs(step[2 * k]) / abs(x), float((np.abs(step[:k]) / np.abs(y)).max()))
+        if size <= 4.0 * _EPS or (before < 1e-5 and size > 0.3 * before):
             return float(x)
         before = size
     return float("nan")

@@ -55,9 +55,9 @@ class Law(Distribution):
     >>> import fasthde as fh
     >>> law = fh.sample_covariance(fh.Spectrum([1, 3, 10]), ratio=0.1).shift(0.5)
     >>> law.support.round(4)
-    array([[1.0879, 1.7967],
-           [2.3782, 4.7149],
-           [6.7109, 14.9135]])
+    array([[ 1.1016,  1.7878],
+           [ 2.4533,  4.5575],
+           [ 7.3779, 14.6552]])
     """
 
     spectrum: Spectrum
@@ -545,7 +545,8 @@ class Law(Distribution):
         inside = (delta > 0.0) & (delta < width)
         hard = bool(self._hard.ravel()[index])
         if not hard:
-            out[inside] = _taylor.near_edge((*law[:4], self._chain.t, self._chain.w, law[7]), float(self._outside.s[index]), sign, delta[inside])
+            plain = (*law[:4], self._chain.t, self._chain.w, law[7])
+            out[inside] = _taylor.near_edge(plain, float(self._outside.s[index]), sign, delta[inside])
         rest = inside & np.isnan(out)
         if rest.any():
             x = base[index] + sign * delta[rest]
@@ -1053,7 +1054,7 @@ def wachter(ratio1: float, ratio2: float) -> Law:
     --------
     >>> import fasthde as fh
     >>> fh.wachter(0.2, 0.4).support.round(6)
-    array([[0.164263, 6.763515]])
+    array([[0.216054, 8.22839 ]])
     """
     return marchenko_pastur(ratio1).multiply_inverse_wishart(ratio2)
 

@@ -5,7 +5,7 @@ Spikes: what an isolated eigenvalue still says
 A population covariance with one eigenvalue apart from the others: does a sample show it, where, and does the
 sample's eigenvector point in its direction? **What the figures show:** below a threshold the sample knows nothing of
 the spike; above it an eigenvalue leaves the bulk, biased upwards, with an eigenvector of known alignment. Lines are
-computed by :func:`fasthde.spikes.spike`, dots are simulated matrices with one standard error.
+computed by :func:`fasthde.spike`, dots are simulated matrices with one standard error.
 """
 
 # %%
@@ -18,7 +18,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import fasthde as fh
-from fasthde.spikes import spike
 
 rng = np.random.default_rng(0)
 p, c, draws = 300, 0.5, 16
@@ -39,7 +38,7 @@ runs = np.array(
 mean, error = runs.mean(axis=1), runs.std(axis=1, ddof=1) / np.sqrt(draws)
 
 fine = np.linspace(0.0, 3.2, 401)[1:]
-theory = spike(fh.Spectrum([1.0]), c, 1.0 + fine)
+theory = fh.spike(fh.Spectrum([1.0]), c, 1.0 + fine)
 edge = fh.marchenko_pastur(c).support[0, 1]
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
@@ -80,7 +79,7 @@ runs = np.array([[simulate(np.append(value, rest), half - 1) for _ in range(8)] 
 mean, error = runs.mean(axis=1), runs.std(axis=1, ddof=1) / np.sqrt(8)
 
 fine = np.linspace(1.0, 10.0, 1001)[1:-1]
-theory = spike(H, c, fine)
+theory = fh.spike(H, c, fine)
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
 for ax, line, k in [(axes[0], theory.location, 0), (axes[1], theory.alignment, 1)]:

@@ -482,8 +482,10 @@ def solve(model, z, vectors, system, rows):
         else:
             # the limit itself, from where the linear part says there is no imaginary part, or that there is
             flat = 0.0
+            bend = 0.0
             for a in range(x.size):
                 flat = max(flat, (x[a].imag - level * slope[a].real) / x[a].imag)
+                bend = max(bend, level * _size(slope[a]) / _size(x[a]))
             if flat < 0.3:
                 ok, error, count = _outside(model, z, level, x, slope, trial, step, held, system, rows)
                 spent += count
@@ -492,7 +494,7 @@ def solve(model, z, vectors, system, rows):
                         x[a] = trial[a]
                         slope[a] = held[a]
                     return CONVERGED, True, error, spent
-            if flat > 0.1:
+            if flat > 0.1 and bend < 0.6:
                 for a in range(x.size):
                     y = x[a] - level * complex(-slope[a].imag, slope[a].real)
                     trial[a] = complex(y.real, max(y.imag, 0.1 * x[a].imag))
@@ -503,7 +505,7 @@ def solve(model, z, vectors, system, rows):
                         x[a] = trial[a]
                         slope[a] = held[a]
                     return CONVERGED, False, error, spent
-            move = min(leap, 3.0)
+            move = min(leap, 2.0)
             new = level * np.exp(-move)
         for a in range(x.size):
             # a power of Im z: d log x/d log y = i y x'/x
