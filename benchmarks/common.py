@@ -68,6 +68,89 @@ def points(p):
     return n.ravel(), lam.ravel()
 
 
+# ------------------------------------------------------------------------------------------ workloads of laws
+
+#: Populations with equal weights, and p/n: the workloads W1 (three levels) and W2 (a thousand).
+LAWS = {
+    "W1 c=.1": ((1.0, 3.0, 10.0), 0.1),
+    "W1 c=.5": ((1.0, 3.0, 10.0), 0.5),
+    "W2": (tuple((np.arange(1, 1001.0) ** -1.2).tolist()), 0.5),
+}
+
+#: Intervals of the support of each.
+INTERVALS = {"W1 c=.1": 3, "W1 c=.5": 1, "W2": 17, "chain": 1}
+
+#: Laws of a batch, levels of each population, and points at which each density is wanted.
+BATCH, LEVELS, BATCH_POINTS = 1000, 3, 500
+
+
+def spectrum(name):
+    """Population of a workload; "chain" starts from that of W1."""
+    return package().Spectrum(LAWS.get(name, LAWS["W1 c=.5"])[0])
+
+
+def law(name, population=None):
+    """A new law, with nothing prepared yet; "chain" has five steps."""
+    fh = package()
+    H = spectrum(name) if population is None else population
+    if name != "chain":
+        return fh.sample_covariance(H, LAWS[name][1])
+    return fh.Law(H).sample_covariance(0.5).scale(0.7).shift(0.3).sample_covariance(1.5).add_semicircle(0.2)
+
+
+def prepare(law):
+    """The same law with its support and its series: a density at one point asks for both."""
+    law.support  # noqa: B018
+    law.pdf(0.0)
+    return law
+
+
+def prepared(name):
+    """A law of a workload, ready for use, with the right number of intervals."""
+    new = prepare(law(name))
+    assert len(new.support) == INTERVALS[name], (name, len(new.support))
+    return new
+
+
+def midpoints(law, count=1000):
+    """Midpoints of equal parts of the hull of the support."""
+    a, b = law.support[0, 0], law.support[-1, 1]
+    return a + (b - a) * (np.arange(count) + 0.5) / count
+
+
+def transform_points(law):
+    """W3: 100 midpoints of the hull at Im z = 1e-1 .. 1e-6, then 33 points -lambda; 633 complex numbers."""
+    x = midpoints(law, 100)
+    return np.concatenate([*(x + 1j * 10.0**-k for k in range(1, 7)), -negative_points() + 0j])
+
+
+def negative_points():
+    """The lambda of the last 33 points of W3: ridges from 1e-6 to 100."""
+    return np.logspace(-6, 2, 33)
+
+
+@lru_cache(maxsize=1)
+def batch_pairs():
+    """Population levels in [1, 100], a row a law, and ratios p/n in [.05, 5]: logarithmically uniform."""
+    rng = np.random.default_rng(SEED)
+    return 100.0 ** rng.random((BATCH, LEVELS)), 0.05 * 100.0 ** rng.random(BATCH)
+
+
+def batch():
+    """The laws of all pairs, new, with their supports."""
+    return package().batch(*batch_pairs())
+
+
+def batch_points(laws):
+    """BATCH_POINTS midpoints of the hull of each law, a row a law."""
+    return np.array([midpoints(_Hull(s), BATCH_POINTS) for s in laws.support])
+
+
+class _Hull:
+    def __init__(self, support):
+        self.support = support
+
+
 # ---------------------------------------------------------------------------------------------- references
 
 
@@ -118,6 +201,124 @@ def find_root_chunks(p, chunks):
         return lam / kappa + np.sum(t / (t + kappa[:, None]), axis=1) / n - 1.0
 
     return [find_root(residual, (lam[j], lam[j] + trace / n[j]), args=(n[j], lam[j])).x for j in chunks]
+
+
+# -------------------------------------------------------------------------------------- references for laws
+
+#: Height above the axis over the width of the hull, damping, tolerance and greatest number of the iteration.
+FP_HEIGHT, FP_DAMPING, FP_TOLERANCE, FP_LIMIT = 1e-7, 0.5, 1e-8, 1000
+
+#: Points of W2 on which the fixed point is timed; the time is scaled by 1000/FP_POINTS.
+FP_POINTS = 20
+
+
+def fixed_point_density(t, c, x):
+    """Density of a sample covariance by the damped fixed point of the companion transform, in plain NumPy.
+
+    ``v <- -1/(z - c mean(t/(1 + t v)))`` at z = x + i eta; converged points leave the iteration, the others
+    stop at FP_LIMIT.
+    """
+    t = np.asarray(t, float)
+    z = x + 1j * (FP_HEIGHT * (x[-1] - x[0]))
+    v = -1 / z
+    active = np.arange(x.size)
+    for _ in range(FP_LIMIT):
+        old = v[active]
+        new = -1 / (z[active] - c * np.mean(t / (1 + t * old[:, None]), axis=1))
+        v[active] = FP_DAMPING * new + (1 - FP_DAMPING) * old
+        active = active[np.abs(new - old) > FP_TOLERANCE * np.abs(new)]
+        if not active.size:
+            break
+    return ((v + (1 - c) / z) / c).imag / np.pi
+
+
+def fixed_point_subset():
+    """Numbers of the points of W2 on which the fixed point is timed."""
+    return np.sort(np.random.default_rng(SEED).choice(1000, FP_POINTS, replace=False))
+
+
+def roots_density(t, c, x):
+    """Density of a sample covariance by ``numpy.roots``, point by point.
+
+    ``x prod(s - t) = s (prod(s - t) + c mean_i(t_i prod_{j != i}(s - t_j)))`` has degree 4 in s for three
+    levels and one root at most in the upper half-plane.
+    """
+    t = np.asarray(t, float)
+    full = np.poly(t)
+    inner = sum(t[i] * np.poly(np.delete(t, i)) for i in range(t.size)) / t.size
+    right = np.append(np.polyadd(full, c * inner), 0.0)
+    out = np.empty(x.size)
+    for j, value in enumerate(x):
+        s = np.roots(np.polysub(right, value * full))
+        s = s[s.imag.argmax()]
+        out[j] = np.mean(s / (t - s)).imag / (np.pi * value)
+    return out
+
+
+@lru_cache(maxsize=1)
+def sample_matrix(p=1000):
+    """Sample covariance of 2 p Gaussian samples whose population is that of W1."""
+    t = np.resize(LAWS["W1 c=.5"][0], p)
+    data = np.random.default_rng(SEED).standard_normal((2 * p, p)) * np.sqrt(t)
+    return data.T @ data / (2 * p)
+
+
+def sample_eigenvalues():
+    """LAPACK's eigenvalues of one 1000 x 1000 sample covariance, on one thread: the unit of the laws."""
+    with blas().limit(limits=1, user_api="blas"):
+        return np.linalg.eigvalsh(sample_matrix())
+
+
+@lru_cache(maxsize=1)
+def blas():
+    """Control of the BLAS threads; finding the libraries takes milliseconds, once."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def law_calls(name):
+    """The calls that a law is timed by and those of its references, checked, and factors that scale them.
+
+    ``pdf`` is the density at 1000 points of a law ready for use, ``new`` makes the law, its support and its
+    series first. Only W1 has a polynomial to solve; W2 has its fixed point timed on FP_POINTS points.
+    """
+    H, ready = spectrum(name), prepared(name)
+    x = midpoints(ready)
+    calls = {
+        "pdf": lambda: ready.pdf(x),
+        "new": lambda: law(name, H).pdf(x),
+        "eigvalsh": sample_eigenvalues,
+    }
+    scale = {"eigvalsh": 1.0}
+    check_unit()
+    if name == "chain":
+        return calls, scale
+    t, c = LAWS[name]
+    rho = ready.pdf(x)
+    peak = rho.max()
+    # a comparison of times means something only if all find the same density, each to its own accuracy
+    subset = fixed_point_subset() if name == "W2" else np.arange(1000)
+    line = x[subset]
+    calls["fixed_point"], scale["fixed_point"] = (
+        lambda: fixed_point_density(t, c, line),
+        x.size / line.size,
+    )
+    error = np.abs(calls["fixed_point"]() - rho[subset]) / peak
+    assert np.median(error) <= 1e-6, np.median(error)
+    assert error.max() <= 5e-3, error.max()
+    if name != "W2":
+        calls["roots"], scale["roots"] = lambda: roots_density(t, c, x), 1.0
+        np.testing.assert_allclose(calls["roots"](), rho, rtol=0, atol=1e-12 * peak)
+    return calls, scale
+
+
+def check_unit():
+    """The eigenvalues behind `sample_eigenvalues` follow the law of W1 to the fluctuations of one matrix."""
+    values = sample_eigenvalues()
+    below = prepared("W1 c=.5").cdf(values)
+    gap = np.abs(below - (np.arange(values.size) + 0.5) / values.size).max()
+    assert gap <= 5e-3, gap
 
 
 # -------------------------------------------------------------------------------------------------- clocks

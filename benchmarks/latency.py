@@ -8,6 +8,12 @@ problem = fh.LinearProblem(fh.Spectrum.power_law(1000, 1.5), 1.0, 0.01)
 fh.ridge(problem, 1500.0, 1e-3)
 """
 
+_LAW = """
+import fasthde as fh
+law = fh.sample_covariance(fh.Spectrum([1.0, 3.0, 10.0]), 0.5)
+law.pdf(2.0)
+"""
+
 
 def timeraw_import():
     """``import fasthde`` in a fresh process: neither numba nor scipy is loaded."""
@@ -25,6 +31,12 @@ def timeraw_first_call():
     return _CALL
 
 
+def timeraw_first_law():
+    """Import, build a law and ask for one density in a fresh process; kernels come from the on-disk cache."""
+    exec(_LAW, {})  # here, off the clock: compiles and fills the cache if need be
+    return _LAW
+
+
 class Scalar:
     """One call of `ridge` for one number: the overhead of the API plus one root."""
 
@@ -39,3 +51,20 @@ class Scalar:
 
     def time_ridge(self, p):
         self.ridge(self.problem, self.n, 1e-3)
+
+
+class ScalarLaw:
+    """One number of a law ready for use: the overhead of the API."""
+
+    params = [["W1 c=.5", "W2"]]
+    param_names = ["workload"]
+
+    def setup(self, workload):
+        self.law = common.prepared(workload)
+        self.time_stieltjes(workload)
+
+    def time_pdf(self, workload):
+        self.law.pdf(0.5)
+
+    def time_stieltjes(self, workload):
+        self.law.stieltjes(-0.5)

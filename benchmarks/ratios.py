@@ -2,7 +2,8 @@
 
 A busy or a slow machine changes both, so these are the figures to guard. fasthde computes all its fields on
 the L1 grid, the SciPy references kappa alone. The references run on a random subset of the grid, and their
-times are scaled to all of it (see `common`).
+times are scaled to all of it (see `common`). Laws are measured against what researchers write, which finds the
+density to 1e-3 (the fixed point) or for few levels only (the roots), and against the eigenvalues of one matrix.
 """
 
 from functools import partial
@@ -88,3 +89,78 @@ class Elliptical:
     def track_over_plain(self):
         times = common.interleaved(self.calls, repeats=10)
         return times["elliptical"] / times["plain"]
+
+
+def over(calls, mine, reference, scale=1.0):
+    """Time of one call over that of another, which is scaled."""
+    times = common.interleaved({name: calls[name] for name in (mine, reference)})
+    return times[mine] / (times[reference] * scale)
+
+
+class W1:
+    """Density of W1 at 1000 points against a damped fixed point and against polynomial roots.
+
+    ``pdf`` is that of a law ready for use, ``new`` includes the law, its support and its series.
+    """
+
+    params = [["W1 c=.1", "W1 c=.5"], ["pdf", "new"]]
+    param_names = ["workload", "part"]
+    unit = "ratio"
+    timeout = 120
+
+    def setup(self, workload, part):
+        self.calls, self.scale = common.law_calls(workload)
+
+    def track_over_fixed_point(self, workload, part):
+        return over(self.calls, part, "fixed_point")
+
+    def track_over_roots(self, workload, part):
+        return over(self.calls, part, "roots")
+
+
+class Laws:
+    """A new law and its density at 1000 points against the eigenvalues of one 1000 x 1000 sample covariance."""
+
+    params = [[*common.LAWS, "chain"]]
+    param_names = ["workload"]
+    unit = "ratio"
+    timeout = 120
+
+    def setup(self, workload):
+        self.calls, _ = common.law_calls(workload)
+
+    def track_over_eigvalsh(self, workload):
+        return over(self.calls, "new", "eigvalsh")
+
+
+class Batch:
+    """A batch of 1000 laws with 500 points each, from nothing, against the same eigenvalues, and law by law."""
+
+    unit = "ratio"
+    timeout = 120
+
+    def setup(self):
+        common.check_unit()
+        levels, ratios = common.batch_pairs()
+        laws = common.batch()
+        x = common.batch_points(laws)
+        self.calls = {
+            "batch": lambda: common.batch().pdf(x),
+            "eigvalsh": common.sample_eigenvalues,
+            "one by one": lambda: [
+                common.package().sample_covariance(common.package().Spectrum(levels[i]), ratios[i]).pdf(x[i])
+                for i in range(0, common.BATCH, 10)
+            ],
+        }
+        together, alone = self.calls["batch"](), self.calls["one by one"]()
+        peak = together.max(axis=1)[::10]
+        np.testing.assert_allclose(
+            together[::10] / peak[:, None], np.array(alone) / peak[:, None], atol=1e-12
+        )
+
+    def track_over_eigvalsh(self):
+        return over(self.calls, "batch", "eigvalsh")
+
+    def track_over_one_by_one(self):
+        """100 of the 1000 laws are timed one by one."""
+        return over(self.calls, "batch", "one by one", 10.0)

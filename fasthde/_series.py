@@ -19,6 +19,9 @@ _EPS = float(np.finfo(float).eps)
 #: Gauss-Legendre nodes a piece for expectations.
 QUADRATURE = 32
 
+#: No more pieces than this in one round.
+_MANY = 4000
+
 #: Points below which the series is evaluated serially: 10 ns a point.
 _PARALLEL_POINTS = 200_000
 
@@ -200,6 +203,7 @@ def build(
     u0, u1 = np.zeros(edge.size), end.copy()
     kept: list[tuple[int, float, float, Array]] = []
     peak = np.zeros(edge.size)
+    before = np.full(edge.size, np.inf)  # last coefficients of the piece that was halved
     for round_ in range(limit):
         u = 0.5 * (u0 + u1)[:, None] + 0.5 * (u1 - u0)[:, None] * node
         offset = width[half][:, None] * u ** power[half][:, None]
@@ -212,11 +216,14 @@ def build(
         noise = (step * np.abs(x[:, 1:])).max(axis=1)
         tail = np.abs(coefficients[:, -3:]).max(axis=1)
         good = (tail <= 4 * _EPS * peak[half] + 0.25 * _EPS * noise) | (u1 - u0 < 1e-12)
-        good |= round_ == limit - 1
+        # what halving does not lessen is the noise of the density given
+        good |= (tail <= 1e-8 * peak[half]) & (tail > 0.2 * before)
+        good |= (round_ == limit - 1) | (half.size > _MANY)
         kept += [(int(half[i]), u0[i], u1[i], coefficients[i]) for i in np.flatnonzero(good)]
         if good.all():
             break
         middle = 0.5 * (u0 + u1)[~good]
+        before = np.concatenate((tail[~good], tail[~good]))
         u0, u1 = np.concatenate((u0[~good], middle)), np.concatenate((middle, u1[~good]))
         half = np.concatenate((half[~good], half[~good]))
     kept.sort(key=lambda item: (item[0], item[1]))

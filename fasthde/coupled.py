@@ -16,7 +16,8 @@ from fasthde._distribution import Distribution, Solved
 from fasthde._kernels import coupled as kernels
 from fasthde._kernels.coupled import CONVERGED, MIXTURE, PROFILE, SEPARABLE, SIGNAL
 from fasthde._results import Record, Status, freeze
-from fasthde._series import Series, build
+from fasthde._kernels import series as series_kernels
+from fasthde._series import Series, chebyshev
 from fasthde.spectrum import Spectrum, as_spectrum
 
 Array = NDArray[np.float64]
@@ -376,7 +377,7 @@ def _fold(part: Part, x: float, unknowns: Array) -> float:
         if x == 0.0 or not y.all():
             return float("nan")
         size = max(abs(step[2 * k]) / abs(x), float((np.abs(step[:k]) / np.abs(y)).max()))
-        if size <= 4.0 * _EPS or (before < 1e-5 and size > 0.3 * before):
+        if size <= 4.0 * _EPS or (before < 1e-9 and size > 0.3 * before):
             return float(x)
         before = size
     return float("nan")
@@ -464,6 +465,53 @@ def _seeds(part: Part) -> Array:
     if kind == SIGNAL:
         return np.unique(t[0] + t[1])
     return np.unique(np.concatenate((np.sqrt(t.sum(axis=1)), 2.0 * np.sqrt(t.sum(axis=1)))))
+
+
+# ---------------------------------------------------------------------------------------------------- the series
+
+
+def _fit(density: Any, edges: Array, q: Array, hard: NDArray[np.bool_]) -> Series:
+    """Series of a density given pointwise: all pieces at once, unresolved ones halved in the next round.
+
+    Resolved means that the last coefficients are at the rounding of the peak or of x; or that halving no longer
+    lessens them: the rounding of the solved unknowns.
+    """
+    series = Series(edges, q, hard)
+    node, matrix = chebyshev()
+    edge, sign, width, power, is_hard = series.halves
+    half = np.arange(edge.size)
+    u0, u1 = np.zeros(edge.size), 0.5 ** (1.0 / power)
+    before = np.full(edge.size, np.inf)
+    peak = np.zeros(edge.size)
+    kept: list[tuple[Any, ...]] = []
+    while half.size:
+        u = 0.5 * (u0 + u1)[:, None] + 0.5 * (u1 - u0)[:, None] * node
+        h = half[:, None]
+        x = edge[h] + sign[h] * (width[h] * u ** power[h])
+        values = density(x.ravel()).reshape(x.shape) * np.where(is_hard[h], u ** (power[h] - 1.0), 1.0)
+        if np.isnan(values).any():
+            raise ArithmeticError(
+                f"the density could not be solved at x = {x[np.isnan(values)][0]:.17g}; please report this law."
+            )
+        coefficients = values @ matrix.T
+        np.maximum.at(peak, half, values.max(axis=1))
+        step = np.abs(np.diff(values, axis=1)) / np.maximum(np.abs(np.diff(x, axis=1)), 1e-300)
+        noise = (step * np.abs(x[:, 1:])).max(axis=1)
+        tail = np.abs(coefficients[:, -3:]).max(axis=1)
+        good = tail <= 4.0 * _EPS * peak[half] + 0.25 * _EPS * noise
+        good |= (tail <= 1e-11 * peak[half]) & (tail > 0.1 * before)
+        good |= u1 - u0 < 1e-12
+        kept.append((half[good], u0[good], u1[good], coefficients[good]))
+        middle = 0.5 * (u0 + u1)[~good]
+        half, before = np.tile(half[~good], 2), np.tile(tail[~good], 2)
+        u0, u1 = np.concatenate((u0[~good], middle)), np.concatenate((middle, u1[~good]))
+    half, u0, u1, pdf = (np.concatenate(v) for v in zip(*kept, strict=True))
+    order = np.lexsort((u0, half))
+    half, u0, u1, pdf = half[order].astype(np.int64), u0[order], u1[order], np.ascontiguousarray(pdf[order])
+    mass = np.empty((half.size, node.size + 2))
+    counts = np.bincount(half, minlength=edge.size).astype(np.int64)
+    series_kernels.integrate_rows(series.halves, counts, u0, u1, pdf, mass)
+    return series.fill(half, u0, u1, pdf, mass)
 
 
 # ------------------------------------------------------------------------------------------------ the equivalent
@@ -597,7 +645,7 @@ class _Coupled(Distribution):
         return np.array(edges), np.array(powers), np.array(hard, bool)
 
     def _make_series(self) -> Series:
-        return build(self._density, *self._pieces())
+        return _fit(self._density, *self._pieces())
 
     @property
     def atoms(self) -> list[tuple[float, float]]:

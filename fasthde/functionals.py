@@ -35,6 +35,9 @@ _FRACTIONS = (0.5, 0.25, 0.125, 0.0625, 0.03125)
 #: Largest number of nodes on the upper half of a contour.
 _NODES = 2048
 
+#: A real-axis integral whose relative error is larger cannot check a contour.
+_KNOWN = 1e-4
+
 #: How the reason begins for a function that fails at complex arguments.
 _RAISED = "it raised"
 
@@ -234,8 +237,8 @@ def functional(
     >>> from fasthde.functionals import functional
     >>> law = fh.marchenko_pastur(0.5)
     >>> r = functional(law, np.log)
-    >>> abs(r.value - (np.log(2) - 1)) < 1e-13, r.checked
-    (True, True)
+    >>> round(r.value, 12), r.checked  # log(2) - 1
+    (-0.30685281944, True)
 
     The square of a sample covariance between eigenvectors of C, ``t**2 + c (mean t) t``:
 
@@ -261,12 +264,14 @@ def functional(
         if method == "contour":
             _refuse(fs, ring, axis)
             value, error = ring.value, ring.error
+        else:  # two routes bound each other's errors
+            error = np.where(checked, np.minimum(error, np.abs(value - ring.value) + ring.error), error)
     return Functional(
         value=_field(f, value),
         error=_field(f, error),
         fraction=axis.fraction,
         checked=_field(f, checked),
-        status=_status(f, error <= tolerance * axis.scale, axis),
+        status=_status(f, error <= tolerance * axis.scale, axis.value),
         method="contour" if method == "contour" else "real",
         nodes=nodes,
     )
@@ -277,9 +282,9 @@ def _field(f: Any, values: Numbers) -> Any:
     return values[1].item() if callable(f) else freeze(values[1:].copy())
 
 
-def _status(f: Any, good: NDArray[np.bool_], axis: _Axis) -> Any:
+def _status(f: Any, good: NDArray[np.bool_], total: Numbers) -> Any:
     status = np.where(good, Status.CONVERGED, Status.NOT_CONVERGED)
-    status[~np.isfinite(axis.value)] = Status.DIVERGES
+    status[np.isinf(total)] = Status.DIVERGES
     return Status(status[1]) if callable(f) else _field(f, status)
 
 
@@ -547,19 +552,21 @@ def _residue(law: Law, x: float, form: Callable[[Law], _Form]) -> float:
     """Mass of a form at an atom of the law, by the trapezoidal rule on a circle around it.
 
     Where the support reaches the atom (a hard edge), in the law before the step that made it so: such steps
-    keep the mass at 0, and a last shift and scaling move it.
+    keep the mass at 0. A last shift and scaling only move it.
     """
     here = form(law)
     others = np.concatenate(
         (law.support.ravel(), [y for y, _ in law.atoms if y != x], here.where[here.where != x])
     )
     gap = float(np.abs(others - x).min(initial=np.inf))
-    if gap <= 1e-6 * abs(x) or gap == 0.0:
-        last = law._steps[-1]
-        if last.kind == AFFINE:
-            return _residue(law._then(replace=1), 0.0 if x == last.b else (x - last.b) / last.a, form)
-        if x == 0.0 and last.kind in (SAMPLE, INVERSE):
-            return _residue(law._then(replace=1), 0.0, form)
+    last = law._steps[-1] if len(law.kinds) else None
+    if last is not None and last.kind == AFFINE:
+        before = law._then(replace=1)
+        return _residue(
+            before, min((y for y, _ in before.atoms), key=lambda y: abs(last.a * y + last.b - x)), form
+        )
+    if last is not None and gap == 0.0 and x == 0.0 and last.kind in (SAMPLE, INVERSE):
+        return _residue(law._then(replace=1), 0.0, form)
     radius = 0.5 * gap if np.isfinite(gap) else max(1.0, abs(x))
     turn = np.exp(1j * np.pi * np.arange(33) / 32)
     turn[-1] = -1.0
@@ -625,11 +632,8 @@ def _on_axis(target: _Target, fs: Sequence[_Named], window: tuple[float, float],
     support = target.law.support
     series = _series_of(target.law)
     chosen = (support[:, 0] > window[0]) & (support[:, 1] < window[1])
-    piece = (
-        np.flatnonzero(chosen[series._half(np.arange(series.u0.size)) // 2])
-        if support.size
-        else np.empty(0, int)
-    )
+    interval = series._half(np.arange(series.u0.size)) // 2 if support.size else np.empty(0, int)
+    piece = np.flatnonzero(chosen[interval])
     value, error, scale, nodes = _pieces(target, fs, series, piece, rtol)
     fraction = float(series.total[1][chosen].sum()) if support.size else 0.0
     inside = (target.where > window[0]) & (target.where < window[1])
@@ -685,7 +689,7 @@ def _pieces(
         size = np.maximum(size, np.abs(done) + np.abs(both).sum(axis=1))
         difference = np.abs(both - whole)
         enough = (difference <= rtol / share * size[:, None]) | (difference <= floor)
-        good = enough.all(axis=0) | (b - a < 1e-13)
+        good = enough.all(axis=0) | (b - a < 2.5e-13)
         keep = np.repeat(~good, 2)
         done = done + both[:, good].sum(axis=1)
         error += (difference + floor)[:, good].sum(axis=1)
@@ -846,9 +850,11 @@ def _compare(task: _Task, axis: _Axis, improve: bool) -> _Ring:
             break
         total, doubt, used = _around_all(task, todo, axis, (fraction, apart), reasons)
         nodes += used
-        near = np.abs(total - axis.value) <= 4.0 * (doubt + axis.error)
+        near = (np.abs(total - axis.value) <= 4.0 * (doubt + axis.error)) & (
+            axis.error <= _KNOWN * axis.scale
+        )
         sharp = doubt <= np.maximum(1e3 * target_error, 10.0 * axis.error)
-        if todo[0] == 0 and sharp[0] and not near[0]:
+        if todo[0] == 0 and sharp[0] and abs(total[0] - axis.value[0]) > 4.0 * (doubt[0] + axis.error[0]):
             raise ArithmeticError(
                 f"contours count a mass of {total[0]} where the real axis counts {axis.value[0]}; "
                 "please report this law: " + repr(task.target.law)
@@ -911,7 +917,7 @@ def _trapezoid(
             sums = 0.5j * (terms - lower * factor.conj()).sum(axis=1)
         tilt = np.abs(np.diff(upper, axis=1)) / np.maximum(np.abs(np.diff(z)), 1e-300) * np.abs(z[1:])
         tilt = np.concatenate((tilt[:, :1], tilt), axis=1)
-        noise = _EPS * ((8.0 * np.abs(upper) + tilt) * np.abs(factor)).sum(axis=1)
+        noise = _EPS * ((16.0 * np.abs(upper) + tilt) * np.abs(factor)).sum(axis=1)
     return sums, noise
 
 
@@ -1028,8 +1034,8 @@ def linear_statistic(
     >>> import fasthde as fh, numpy as np
     >>> from fasthde.functionals import linear_statistic
     >>> r = linear_statistic(fh.Spectrum([1.0]), 0.5, np.log, p=200)  # the log-determinant
-    >>> abs(r.correction - np.log(0.5) / 2) < 1e-12, abs(r.variance + 2 * np.log(0.5)) < 1e-12
-    (True, True)
+    >>> round(r.correction, 12), round(r.variance, 12)  # log(1 - c)/2, -2 log(1 - c)
+    (-0.34657359028, 1.38629436112)
     """
     law = sample_covariance(spectrum, ratio)
     fs = _functions(f)
@@ -1040,23 +1046,27 @@ def linear_statistic(
     size = _dimension(spectrum, ratio, n, p)
     target = _target(law, None, None, None, None)
     points = _singular_points(singularities, (-np.inf, np.inf), target)
-    axis = _on_axis(target, fs, (-np.inf, np.inf), 0.01 * tolerance)
-    _check_analytic(fs, axis)
-    axis = axis._replace(value=axis.value.real)
-    limit = _fluctuate(law, fs, (beta, excess), points, tolerance)
+    window = (0.0 if law.support[0, 0] > 0.0 else -np.inf, np.inf)  # without zeros apart from the support
+    bulk = _on_axis(target, fs, window, 0.01 * tolerance)
+    _check_analytic(fs, bulk)
+    limit = _fluctuate(law, fs, (beta, excess), points, bulk._replace(value=bulk.value.real), tolerance)
+    zeros = target.where <= window[0]
+    terms, noise = _at_points(fs, target.where[zeros], target.mass[zeros])
+    total, total_error = limit.bulk + terms.sum(axis=1), limit.bulk_error + noise
+    scale = bulk.scale + np.abs(terms).sum(axis=1)
     variance = np.abs(np.diag(limit.covariance))
-    good = limit.correction_error <= tolerance * (np.sqrt(variance) + axis.scale)
+    good = limit.correction_error <= tolerance * (np.sqrt(variance) + bulk.scale)
     good &= np.diag(limit.covariance_error) <= tolerance * variance
-    good &= axis.error <= tolerance * axis.scale
+    good &= total_error <= tolerance * scale
     return LinearStatistic(
-        mean=_field(f, size * axis.value + limit.correction),
+        mean=_field(f, size * total + limit.correction),
         correction=_field(f, limit.correction),
         covariance=_square(f, limit.covariance),
-        mean_error=_field(f, size * axis.error + limit.correction_error),
+        mean_error=_field(f, size * total_error + limit.correction_error),
         correction_error=_field(f, limit.correction_error),
         covariance_error=_square(f, limit.covariance_error),
-        status=_status(f, good, axis),
-        nodes=axis.nodes + limit.nodes,
+        status=_status(f, good, total),
+        nodes=bulk.nodes + limit.nodes,
     )
 
 
@@ -1113,6 +1123,8 @@ class _Limit(NamedTuple):
     covariance: Array
     correction_error: Array
     covariance_error: Array
+    bulk: Array  # integrals of f against the law, zeros apart from the support left out
+    bulk_error: Array
     nodes: int
 
 
@@ -1128,7 +1140,7 @@ class _Nodes(NamedTuple):
 
 
 def _fluctuate(
-    law: Law, fs: Sequence[_Named], kind: tuple[int, float], points: Complex, rtol: float
+    law: Law, fs: Sequence[_Named], kind: tuple[int, float], points: Complex, bulk: _Axis, rtol: float
 ) -> _Limit:
     """Corrections and covariances on the first contour on which every function is analytic."""
     low, high = float(law.support[0, 0]), float(law.support[-1, 1])
@@ -1138,16 +1150,16 @@ def _fluctuate(
             f"singularities must lie outside [{low:.6g}, {high:.6g}], gaps of the support included: the theorem asks "
             f"f to be analytic there; got {barriers[(barriers > low) & (barriers < high)][0]:.6g}."
         )
-    enclosed = (0.0 if low > 0.0 else -np.inf, np.inf)
-    bulk = _on_axis(_target(law, None, None, None, None), fs, enclosed, 0.01 * rtol)
     best: _Limit | None = None
     least = np.inf
     used = 0
     for fraction in _FRACTIONS:
         contour, count = _contour(low, high, barriers, points[points.imag > 0.0], fraction)
-        limit, value, doubt = _on_contour(law, fs, contour, count, kind, rtol)
+        limit = _on_contour(law, fs, contour, count, kind, rtol)
         used += limit.nodes
-        wrong = ~(np.abs(value - bulk.value) <= 4.0 * (doubt + bulk.error) + 100.0 * rtol * bulk.scale)
+        allowed = 4.0 * (limit.bulk_error + bulk.error) + rtol * bulk.scale
+        wrong = ~(np.abs(limit.bulk - bulk.value) <= allowed)
+        wrong |= bulk.error > _KNOWN * bulk.scale
         if wrong.any():
             continue
         doubts, sizes = np.diag(limit.covariance_error)[1:], np.abs(np.diag(limit.covariance))[1:]
@@ -1157,28 +1169,33 @@ def _fluctuate(
         if relative <= rtol:
             break
     if best is None:
-        name = fs[int(np.flatnonzero(wrong)[0])].name
-        where = (
-            f"to the right of 0 and around [{low:.6g}, {high:.6g}]"
-            if low > 0.0
-            else f"around [0, {high:.6g}]"
-        )
-        edge = (
-            ""
-            if low > 0.0
-            else " The law has a hard edge at 0, where log and roots have no limit of order 1."
-        )
-        raise ValueError(
-            f"{name} must be analytic {where}: its contour integrals differ from the integral over the law.{edge} "
-            "Poles, kinks and branch cuts there are outside the theorem; smooth the function, or change the ratio."
-        )
-    return best._replace(nodes=used)
+        _refuse_statistic(fs[int(np.flatnonzero(wrong)[0])].name, low, high)
+    assert best is not None
+    closer = best.bulk_error < bulk.error
+    return best._replace(
+        bulk=np.where(closer, best.bulk, bulk.value),
+        bulk_error=np.where(closer, best.bulk_error, bulk.error),
+        nodes=used,
+    )
+
+
+def _refuse_statistic(name: str, low: float, high: float) -> None:
+    if low > 0.0:
+        where, edge = f"to the right of 0 and around [{low:.6g}, {high:.6g}]", ""
+    else:
+        where = f"around [0, {high:.6g}]"
+        edge = " The law has a hard edge at 0, where log and roots have no such limit."
+    raise ValueError(
+        f"{name} must be analytic {where}: its contour integrals differ from the integral over the law.{edge} "
+        "Poles, kinks and branch cuts there are outside the theorem; name poles with singularities=, smooth the "
+        "function, or change the ratio."
+    )
 
 
 def _on_contour(
     law: Law, fs: Sequence[_Named], contour: _Contour, count: int, kind: tuple[int, float], rtol: float
-) -> tuple[_Limit, Array, Array]:
-    """The limit by nodes doubled until it settles, and for comparison the integrals of f against the law."""
+) -> _Limit:
+    """The limit by nodes doubled until it settles."""
     even = _nodes(law, fs, contour, np.arange(count + 1) / count)
     before: Array | None = None
     total = count + 1
@@ -1196,11 +1213,8 @@ def _on_contour(
             enough = np.diag(error) <= np.maximum(rtol * variance, 2.0 * np.diag(noise))
             enough &= ~(doubt[0] > np.maximum(rtol * np.sqrt(variance), floor[0]))
             if enough.all() or not np.isfinite(covariance).all() or 4 * count > _NODES:
-                return (
-                    _Limit(correction, covariance, doubt[0] + floor[0], error, total),
-                    value,
-                    doubt[1] + floor[1],
-                )
+                errors = doubt + floor
+                return _Limit(correction, covariance, errors[0], error, value, errors[1], total)
         before = covariance
         even = _merge(even, odd)
         count *= 2
@@ -1268,17 +1282,21 @@ def _double(law: Law, even: _Nodes, odd: _Nodes, count: int, kind: tuple[int, fl
         covariance = total / (4.0 * np.pi**2 * beta)
         error = 4.0 * _EPS * np.sqrt(noise) / (4.0 * np.pi**2 * beta)
         error += 4.0 * _EPS * np.sqrt(np.outer(np.abs(np.diag(covariance)), np.abs(np.diag(covariance))))
-    if excess:
-        t, w, c = law._chain.t, law._chain.w, float(law.numbers[0, 0])
-        strength = c * excess * w * t * t
-        first, second = (
-            np.stack([_response(t, v, k) / count for k in range(functions)]) for v in (even, odd)
-        )
-        both = 0.5 * (first + second)
-        covariance = covariance + (both * strength) @ both.T
-        spread = np.abs(both * strength) @ np.abs(first - second).T
-        error = error + spread + spread.T
-    return covariance, error
+    extra, doubt = _fourth_cumulant(law, even, odd, count, excess)
+    return covariance + extra, error + doubt
+
+
+def _fourth_cumulant(law: Law, even: _Nodes, odd: _Nodes, count: int, excess: float) -> tuple[Array, Array]:
+    """What entries that are not Gaussian add to the covariances, and its error."""
+    functions = len(even.f)
+    if not excess:
+        return np.zeros((functions, functions)), np.zeros((functions, functions))
+    t, w, c = law._chain.t, law._chain.w, float(law.numbers[0, 0])
+    first, second = (np.stack([_response(t, v, k) / count for k in range(functions)]) for v in (even, odd))
+    both = 0.5 * (first + second)
+    weighted = both * (c * excess * w * t * t)
+    spread = np.abs(weighted) @ np.abs(first - second).T
+    return weighted @ both.T, spread + spread.T
 
 
 def _response(t: Array, nodes: _Nodes, k: int) -> Array:

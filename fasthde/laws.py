@@ -933,7 +933,12 @@ def _place(chain: Chain, born: int, s: float | None, lows: Array, highs: Array) 
         return s
     at = np.empty(lows.size)
     kernels.level_rows(chain.law, born, lows, highs, 0.0, 1, chain.unit, at)
-    return float(at[np.isfinite(at)][0])
+    if np.isfinite(at).any():
+        return float(at[np.isfinite(at)][0])
+    ends = np.concatenate((highs[:-1], lows[1:]))  # atom and hard edge in one place
+    state = np.empty((7, ends.size))
+    kernels.state_rows(chain.law, born, ends, state)
+    return float(ends[np.argmin(np.abs(state[0]))])
 
 
 def _cut_at(lows: Array, highs: Array, poles: list[float]) -> tuple[Array, Array]:

@@ -160,7 +160,7 @@ def density(
     bins : int or array_like, optional
         Bins over the support, each interval cut into whole ones; or their edges. By the sample's size if left out.
     label : str, optional
-        Name in the legend.
+        Name in the legend; None for no legend.
     title : str, optional
         Title.
     ax : matplotlib Axes, optional
@@ -231,7 +231,7 @@ def density(
     ax.set_xlabel("eigenvalue")
     ax.set_ylabel("density")
     ax.grid(alpha=0.25, lw=0.5)
-    if label or values is not None:
+    if label and ax.get_legend_handles_labels()[0]:
         ax.legend(frameon=False, fontsize=9)
     if title:
         ax.set_title(title, fontsize=11)

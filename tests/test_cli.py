@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fasthde
+from fasthde import cli
 from fasthde.cli import main
 
 
@@ -161,6 +162,209 @@ def test_few_samples_a_feature_are_named(capsys, tmp_path):
     code, out, err = run(capsys, "curve", "--data", str(tmp_path / "few.npz"), "--check", "0", "--n", "30,50")
     assert (code, err) == (0, "")
     assert "caution: 60 samples for 20 features" in out
+
+
+# ----------------------------------------------------------------------------------------------------- law
+
+
+def read(path):
+    with path.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+
+
+def test_law_prints_what_the_law_says(capsys):
+    code, out, err = run(capsys, "law", "--atoms", "1:50,3:30,10:20", "--ratio", "0.1")
+    assert (code, err) == (0, "")
+    law = fasthde.sample_covariance(fasthde.Spectrum([1, 3, 10], [50, 30, 20]), 0.1)
+    for (low, high), mass in zip(law.support, [0.5, 0.3, 0.2], strict=True):
+        line = next(line for line in out.splitlines() if f"{low:.12g}" in line).split()
+        assert [float(v) for v in line[:3]] == pytest.approx([low, high, mass], rel=1e-11)
+        assert float(line[3]) == pytest.approx(law.pdf(float(line[4])), rel=1e-3)
+    assert f"mean {law.mean():.10g}" in out
+    assert "no atoms" in out
+
+
+def test_law_carries_out_operations_from_left_to_right(capsys, tmp_path):
+    table = tmp_path / "l.csv"
+    steps = [
+        "--ratio",
+        "0.5",
+        "--scale",
+        "0.7",
+        "--shift",
+        "0.3",
+        "--ratio",
+        "1.5",
+        "--shift",
+        "-1",
+        "--scale",
+        "2",
+    ]
+    code, out, _ = run(
+        capsys,
+        "law",
+        "--atoms",
+        "1,3,10",
+        "--weights",
+        "2,1,1",
+        *steps,
+        "--out",
+        str(table),
+        "--points",
+        "80",
+    )
+    assert code == 0
+    law = fasthde.sample_covariance(fasthde.Spectrum([1, 3, 10], weights=[2, 1, 1]), 0.5)
+    law = law.scale(0.7).shift(0.3).sample_covariance(1.5).shift(-1).scale(2)
+    assert str(law) in out
+    assert f"atom at -2 of mass {1 / 3:.12g}" in out
+    columns = read(table)
+    assert list(columns) == ["x", "pdf", "cdf"]
+    np.testing.assert_array_equal(columns["pdf"], law.pdf(columns["x"]))
+    np.testing.assert_array_equal(columns["cdf"], law.cdf(columns["x"]))
+    assert np.isin(law.support, columns["x"]).all()
+    assert columns["x"].size == 80 * len(law.support) + 1
+    assert (np.diff(columns["x"]) > 0).all()
+    assert np.diff(columns["x"])[1] < 1e-3 * np.ptp(law.support)  # dense at the edge
+
+
+def test_law_table_of_a_hard_edge(capsys, tmp_path):
+    table = tmp_path / "l.csv"
+    assert run(capsys, "law", "--ratio", "1", "--out", str(table))[0] == 0
+    columns = read(table)
+    assert columns["pdf"][0] == np.inf
+    np.testing.assert_array_equal(columns["pdf"], fasthde.marchenko_pastur(1.0).pdf(columns["x"]))
+
+
+def test_law_picture_and_simulation(capsys, tmp_path):
+    table, png = tmp_path / "l.csv", tmp_path / "l.png"
+    options = [
+        "--atoms",
+        "1,3,10",
+        "--ratio",
+        "0.5",
+        "--scale",
+        "0.7",
+        "--shift",
+        "0.3",
+        "--ratio",
+        "1.5",
+        "--semicircle",
+        "0.2",
+    ]
+    options += ["--simulate", "300"]
+    code, out, err = run(capsys, "law", *options, "--out", str(table), "--plot", str(png))
+    assert (code, err) == (0, "")
+    assert png.read_bytes()[:4] == b"\x89PNG"
+    assert png.stat().st_size > 10_000
+    columns = read(table)
+    assert columns["simulated_cdf"][-1] == 1.0
+    assert np.abs(columns["simulated_cdf"] - columns["cdf"]).max() < 8 / 300
+    assert "largest difference of the cdfs" in out
+    assert run(capsys, "law", *options)[1] == out[: out.index("table written")]
+    assert run(capsys, "law", *options, "--seed", "1")[1] != out[: out.index("table written")]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["l.csv", "l.png"]
+
+
+CHAINS = [
+    [("ratio", 0.05)],
+    [("ratio", 1.0)],
+    [("ratio", 3.0), ("shift", 2.0)],
+    [("semicircle", 0.5), ("scale", 2.0)],
+    [("ratio", 2.0), ("ratio", 0.5)],
+    [("ratio", 2.0), ("shift", 1.0), ("ratio", 1.5), ("semicircle", 0.3)],
+]
+
+
+@pytest.mark.parametrize("steps", CHAINS)
+def test_simulated_matrix_follows_the_law(steps):
+    H, p = fasthde.Spectrum([1.0, 4.0, 0.0], [5, 3, 2]), 400
+    law = fasthde.Law(H)
+    for name, number in steps:
+        law = getattr(law, cli._METHODS[name])(number)
+    found = cli._simulate(H, steps, p, np.random.default_rng(0))
+    assert found.size == p
+    assert cli._kolmogorov(law, found) < 6 / p
+    for place, mass in law.atoms:
+        assert np.count_nonzero(found == place) == pytest.approx(mass * p, abs=1.0)
+    # means of p eigenvalues vary by about 1/p, not 1/sqrt(p)
+    assert found.mean() == pytest.approx(law.mean(), abs=8 * law.std() / p)
+
+
+def test_kolmogorov_sees_both_sides_of_an_atom():
+    law, p = fasthde.marchenko_pastur(2.0), 1000
+    quantiles = np.sort(law.ppf((np.arange(p) + 0.5) / p))
+    assert cli._kolmogorov(law, quantiles) == pytest.approx(0.5 / p, rel=1e-9)
+    quantiles[:300] = -1.0
+    assert cli._kolmogorov(law, quantiles) == pytest.approx(0.3, rel=1e-9)
+
+
+def test_apportionment():
+    k = cli._apportion(np.array([1.0, 1.0, 1.0, 0.0, 4.5]), 100)
+    assert k.sum() == 100
+    assert k[3] == 0
+    np.testing.assert_allclose(k, np.array([1, 1, 1, 0, 4.5]) / 0.075, atol=1)
+
+
+BAD_LAW = {
+    "no operation": ([], "--ratio or --semicircle"),
+    "only scaled": (["--scale", "2"], "--ratio or --semicircle"),
+    "ratio zero": (["--ratio", "0"], "must be > 0"),
+    "ratio negative": (["--ratio", "-1e-3"], "must be > 0"),
+    "ratio text": (["--ratio", "half"], "must be a number"),
+    "ratio nan": (["--ratio", "nan"], "must be finite"),
+    "ratio extreme": (["--ratio", "1e-30"], "from 1e-8"),
+    "atoms negative": (["--ratio", "1", "--atoms", "-1,2"], "eigenvalues must be finite and >= 0"),
+    "atoms zero": (["--ratio", "1", "--atoms", "0,0"], "not zero"),
+    "atoms text": (["--ratio", "1", "--atoms", "1,,3"], "numbers separated by commas"),
+    "atoms colons": (["--ratio", "1", "--atoms", "1:2:3"], "numbers separated by commas"),
+    "atoms infinite": (["--ratio", "1", "--atoms", "inf"], "finite"),
+    "atoms enormous": (["--ratio", "1", "--atoms", "1e200"], "ordinary size"),
+    "multiplicities": (["--ratio", "1", "--atoms", "1:0,2:0"], "not all 0"),
+    "weights": (["--ratio", "1", "--atoms", "1,2", "--weights", "1"], "--weights must have one entry"),
+    "weights negative": (["--ratio", "1", "--atoms", "1,2", "--weights", "-1,2"], "weights must be finite"),
+    "both": (["--ratio", "1", "--atoms", "1:1,2:3", "--weights", "1,2"], "not both"),
+    "scale": (["--ratio", "1", "--scale", "0"], "must be > 0"),
+    "shift": (["--ratio", "1", "--shift", "inf"], "must be finite"),
+    "semicircle": (["--ratio", "1", "--semicircle", "-1"], "must be > 0"),
+    "indefinite": (["--ratio", "1", "--shift", "-1", "--ratio", "1"], "positive semidefinite"),
+    "points": (["--ratio", "1", "--points", "1"], "from 2 to"),
+    "simulate small": (["--ratio", "1", "--simulate", "3"], "from 10 to"),
+    "simulate text": (["--ratio", "1", "--simulate", "1e3"], "whole number"),
+    "simulate large": (["--ratio", "1", "--simulate", "900000"], "GB"),
+    "simulate levels": (
+        ["--ratio", "1", "--simulate", "10", "--atoms", ",".join(map(str, range(1, 13)))],
+        "number of atoms, 12",
+    ),
+    "simulate no sample": (["--ratio", "500", "--simulate", "20"], "leaves no sample"),
+    "seed": (["--ratio", "1", "--seed", "-1"], "--seed"),
+    "plot suffix": (["--ratio", "1", "--plot", "x.txt"], "--plot must end in"),
+    "out folder": (["--ratio", "1", "--out", "no/such/folder/x.csv"], "does not exist"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LAW)
+def test_bad_law_exits_2_with_one_line(capsys, name):
+    arguments, reason = BAD_LAW[name]
+    code, out, err = run(capsys, "law", *arguments)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert err.startswith("fasthde")
+    assert "error:" in err
+    assert reason in err
+
+
+def test_law_output_that_is_no_file(capsys, tmp_path):
+    (tmp_path / "d.csv").mkdir()
+    code, out, err = run(capsys, "law", "--ratio", "1", "--out", str(tmp_path / "d.csv"))
+    assert (code, out) == (2, "")
+    assert "is a directory or a device" in err
+
+
+def test_law_needs_no_system_limits(monkeypatch):
+    monkeypatch.delattr("os.sysconf", raising=False)
+    assert cli._memory() > 0
 
 
 def test_module_entry_point_closed_pipe():

@@ -57,20 +57,24 @@ def pick(pack, i):
 
 @kernel(fastmath=SUM_MATH, inline=True)
 def real_sums(t, w, wt, s):
-    """Taylor coefficients g0, g1, g2 of sum w/(t - s), and h0 = sum w t/(t - s)."""
+    """Taylor coefficients g0, g1, g2 of sum w/(t - s), and sum w t/(t - s) as e + c: c counts the atoms above |s|."""
     g0 = 0.0
     g1 = 0.0
     g2 = 0.0
-    h0 = 0.0
+    e = 0.0
+    c = 0.0
+    size = abs(s)
     for i in range(t.size):
         r = 1.0 / (t[i] - s)
         a = w[i] * r
-        h0 += wt[i] * r
+        above = t[i] > size
+        c += w[i] if above else 0.0
+        e += s * a if above else wt[i] * r
         g0 += a
         a *= r
         g1 += a
         g2 += a * r
-    return g0, g1, g2, h0
+    return g0, g1, g2, e, c
 
 
 @kernel(fastmath=SUM_MATH, inline=True)
@@ -82,18 +86,22 @@ def complex_sums(t, w, wt, x, y):
     g1i = 0.0
     g2r = 0.0
     g2i = 0.0
-    hr = 0.0
-    hi = 0.0
+    er = 0.0
+    ei = 0.0
+    c = 0.0
     y2 = y * y
+    size = np.sqrt(x * x + y2)
     for i in range(t.size):
         d = t[i] - x
         q = 1.0 / (d * d + y2)
         rr = d * q
         ri = y * q
-        hr += wt[i] * rr
-        hi += wt[i] * ri
         ar = w[i] * rr
         ai = w[i] * ri
+        above = t[i] > size
+        c += w[i] if above else 0.0
+        er += x * ar - y * ai if above else wt[i] * rr
+        ei += x * ai + y * ar if above else wt[i] * ri
         g0r += ar
         g0i += ai
         br = ar * rr - ai * ri
@@ -102,7 +110,7 @@ def complex_sums(t, w, wt, x, y):
         g1i += bi
         g2r += br * rr - bi * ri
         g2i += br * ri + bi * rr
-    return complex(g0r, g0i), complex(g1r, g1i), complex(g2r, g2i), complex(hr, hi)
+    return complex(g0r, g0i), complex(g1r, g1i), complex(g2r, g2i), complex(er, ei), c
 
 
 @kernel(inline=True)
@@ -120,7 +128,8 @@ def gather_real(law, s):
     g0 = 0.0
     g1 = 0.0
     g2 = 0.0
-    h0 = 0.0
+    e = 0.0
+    c = 0.0
     node = 1
     while node > 0:
         d = max(low[node] - s, s - high[node])
@@ -130,15 +139,16 @@ def gather_real(law, s):
             k = 0 if far else 2
             a = part[node, k]
             b = part[node, k + 1]
-            e0, e1, e2, f0 = real_sums(t[a:b], w[a:b], wt[a:b], s)
-            g0 += e0
-            g1 += e1
-            g2 += e2
-            h0 += f0
+            a0, a1, a2, b0, b1 = real_sums(t[a:b], w[a:b], wt[a:b], s)
+            g0 += a0
+            g1 += a1
+            g2 += a2
+            e += b0
+            c += b1
             node = _next(node)
         else:
             node = 2 * node
-    return g0, g1, g2, h0
+    return g0, g1, g2, e, c
 
 
 @kernel(inline=True)
@@ -148,7 +158,8 @@ def gather_complex(law, x, y):
     g0 = 0.0j
     g1 = 0.0j
     g2 = 0.0j
-    h0 = 0.0j
+    e = 0.0j
+    c = 0.0
     node = 1
     while node > 0:
         d = max(max(low[node] - x, x - high[node]), 0.0)
@@ -159,24 +170,26 @@ def gather_complex(law, x, y):
             k = 0 if far else 2
             a = part[node, k]
             b = part[node, k + 1]
-            e0, e1, e2, f0 = complex_sums(t[a:b], w[a:b], wt[a:b], x, y)
-            g0 += e0
-            g1 += e1
-            g2 += e2
-            h0 += f0
+            a0, a1, a2, b0, b1 = complex_sums(t[a:b], w[a:b], wt[a:b], x, y)
+            g0 += a0
+            g1 += a1
+            g2 += a2
+            e += b0
+            c += b1
             node = _next(node)
         else:
             node = 2 * node
-    return g0, g1, g2, h0
+    return g0, g1, g2, e, c
 
 
 # ------------------------------------------------------------------------------------------------- the steps
 
 
 @kernel(inline=True)
-def _start(s, g0, g1, g2, h0, mass):
+def _start(s, g0, g1, g2, e, c, mass):
     """State at the population: z, m, h with their Taylor coefficients, y = z m + mass at 0."""
     y = s * g0
+    h0 = e + c
     h1 = g0 + s * g1
     h2 = g1 + s * g2
     if mass > 0.0:
@@ -190,13 +203,28 @@ def _start(s, g0, g1, g2, h0, mass):
 
 
 @kernel(inline=True)
-def steps(ops, par, tau, u, stop, s, g0, g1, g2, h0, mass):
+def _deficit(p, delta, y, h, e, c):
+    """f = 1 - p h by the form that cancels least, and the size of its constant.
+
+    h = y + (1 - mass at 0) = e + c with c the count of the levels above |s|: where the large levels alone use up
+    the samples, p c = 1, f is far smaller than any sum over all levels.
+    """
+    size_y = abs(y.real) + abs(y.imag)
+    size_e = abs(e.real) + abs(e.imag)
+    if size_y <= size_e and size_y < abs(h.real) + abs(h.imag):
+        return delta - p * y, abs(delta)
+    constant = 1.0 - p * c
+    return constant - p * e, abs(constant)
+
+
+@kernel(inline=True)
+def steps(ops, par, tau, u, stop, s, g0, g1, g2, e, c, mass):
     """Carry the state through the first ``stop`` operations.
 
-    Returns z0, z1, z2, m0, m1, m2, h0, h1, h2, y, the smallest imaginary part of z before an operation, and the
+    Returns z0, z1, z2, m0, m1, m2, h0, h1, h2, y, e, c (h = e + c), the smallest imaginary part of z before an operation, and the
     size of the numbers that were added up to z0: what its rounding is relative to.
     """
-    m0, m1, m2, h0, h1, h2, y = _start(s, g0, g1, g2, h0, mass)
+    m0, m1, m2, h0, h1, h2, y = _start(s, g0, g1, g2, e, c, mass)
     z0 = s
     z1 = s * 0.0 + 1.0
     z2 = s * 0.0
@@ -208,11 +236,7 @@ def steps(ops, par, tau, u, stop, s, g0, g1, g2, h0, mass):
             low = min(low, z0.imag)
         p = par[j, 0]
         if op == SAMPLE:
-            # 1 - c h, by the form without cancellation
-            if abs(y.real) + abs(y.imag) < abs(h0.real) + abs(h0.imag):
-                f0 = par[j, 1] - p * y
-            else:
-                f0 = 1.0 - p * h0
+            f0, size = _deficit(p, par[j, 1], y, h0, e, c)
             f1 = -p * h1
             f2 = -p * h2
             if par[j, 2] > 0.0:  # the mass at 0 becomes 1 - 1/c
@@ -223,6 +247,8 @@ def steps(ops, par, tau, u, stop, s, g0, g1, g2, h0, mass):
                 m1 = z1 * r * r
                 m2 = (z2 - z1 * z1 * r) * r * r
                 h0 = p * h0
+                e = p * e
+                c = p * c
                 h1 = -f1
                 h2 = -f2
                 y = p * y
@@ -231,7 +257,7 @@ def steps(ops, par, tau, u, stop, s, g0, g1, g2, h0, mass):
                 m0 = m0 * r
                 m1 = (m1 - m0 * f1) * r
                 m2 = (m2 - m1 * f1 - m0 * f2) * r
-            big *= abs(f0.real) + abs(f0.imag)
+            big = max(big * (abs(f0.real) + abs(f0.imag)), size * (abs(z0.real) + abs(z0.imag)))
             z2 = z2 * f0 + z1 * f1 + z0 * f2
             z1 = z1 * f0 + z0 * f1
             z0 = z0 * f0
@@ -250,6 +276,8 @@ def steps(ops, par, tau, u, stop, s, g0, g1, g2, h0, mass):
                 h1 = h1 + b * m1
                 h2 = h2 + b * m2
                 y = z0 * m0 + par[j, 2]
+                e = h0
+                c = 0.0
         elif op == SEMICIRCLE:
             big = max(big, abs(z0.real) + abs(z0.imag))
             z0 = z0 - p * m0
@@ -259,6 +287,8 @@ def steps(ops, par, tau, u, stop, s, g0, g1, g2, h0, mass):
             h1 = h1 - 2.0 * p * (m0 * m1)
             h2 = h2 - p * (2.0 * (m0 * m2) + m1 * m1)
             y = z0 * m0
+            e = h0
+            c = 0.0
         elif op == POISSON:
             k0 = s * 0.0
             k1 = s * 0.0
@@ -280,6 +310,8 @@ def steps(ops, par, tau, u, stop, s, g0, g1, g2, h0, mass):
             z0 = z0 + k0
             z1 = z1 + k1
             z2 = z2 + k2
+            e = h0
+            c = 0.0
             if par[j, 3] > 0.0:
                 y = y - lost
             else:
@@ -310,11 +342,13 @@ def steps(ops, par, tau, u, stop, s, g0, g1, g2, h0, mass):
             h0 = h0 * q
             h1 = h1 * q
             h2 = h2 * q
+            e = h0
+            c = 0.0
             if par[j, 1] > 0.0:
                 y = y * q
             else:
                 y = z0 * m0
-    return z0, z1, z2, m0, m1, m2, h0, h1, h2, y, low, big
+    return z0, z1, z2, m0, m1, m2, h0, h1, h2, y, e, c, low, big
 
 
 # ----------------------------------------------------------------------------------------- the complex plane
@@ -362,9 +396,9 @@ def newton(law, z, s, limit):
     count = 0
     for _ in range(limit):
         count += 1
-        g0, g1, g2, h0 = gather_complex(law, s.real, s.imag)
-        z0, z1, z2, m0, m1, m2, _, h1, h2, y0, low, big = steps(
-            ops, par, tau, u, ops.size, s, g0, g1, g2, h0, head[0]
+        g0, g1, g2, e, c = gather_complex(law, s.real, s.imag)
+        z0, z1, z2, m0, m1, m2, _, h1, h2, y0, _, _, low, big = steps(
+            ops, par, tau, u, ops.size, s, g0, g1, g2, e, c, head[0]
         )
         x = _correction(z0 - z, z1, z2)
         size = abs(x.real) + abs(x.imag)
@@ -524,8 +558,8 @@ def transform_rows(start, stop, z, owner, reach, pack, out, status, count):
 def at_real(law, stop, s):
     """`steps` at a real s."""
     ops, par, tau, u, _, _, _, head, _, _, _ = law
-    g0, g1, g2, h0 = gather_real(law, s)
-    return steps(ops, par, tau, u, stop, s, g0, g1, g2, h0, head[0])
+    g0, g1, g2, e, c = gather_real(law, s)
+    return steps(ops, par, tau, u, stop, s, g0, g1, g2, e, c, head[0])
 
 
 @kernel(inline=True)
@@ -541,7 +575,7 @@ def _real_root(law, x, low, high, guess):
     state = NOT_CONVERGED
     for _ in range(200):
         count += 1
-        z0, z1, z2, m, m1, _, _, h1, _, y, _, _ = at_real(law, law[0].size, s)
+        z0, z1, z2, m, m1, _, _, h1, _, y, _, _, _, _ = at_real(law, law[0].size, s)
         f = z0 - x
         if f > 0.0:
             high = min(high, s)
@@ -615,14 +649,14 @@ def real_rows(start, stop, x, owner, component, lows, highs, pack, out, status, 
 def profile(law, j, s):
     """P of operation j at s (its derivative in its own coordinate) and dP/ds."""
     ops, par, tau, u, _, _, _, _, _, _, _ = law
-    z0, z1, z2, m0, m1, m2, h0, h1, h2, y, _, _ = at_real(law, j, s)
+    z0, z1, z2, m0, m1, m2, h0, h1, h2, y, e, c, _, _ = at_real(law, j, s)
     p = par[j, 0]
     op = ops[j]
     r = 1.0 / z1
     mz = m1 * r
     mzs = 2.0 * (m2 * z1 - m1 * z2) * (r * r)
     if op == SAMPLE:
-        f = par[j, 1] - p * y if abs(y) < abs(h0) else 1.0 - p * h0
+        f, _ = _deficit(p, par[j, 1], y, h0, e, c)
         hz = h1 * r
         return f - p * z0 * hz, -p * (2.0 * h1 + z0 * (2.0 * (h2 * z1 - h1 * z2) * (r * r)))
     if op == SEMICIRCLE:
@@ -774,7 +808,7 @@ def level_rows(law, j, lows, highs, level, kind, unit, out):
         seen_low = False
         seen_high = False
         for _ in range(1200):
-            z0, z1, _, m0, m1, _, _, _, _, _, _, _ = at_real(law, j, s)
+            z0, z1, _, m0, m1, _, _, _, _, _, _, _, _, _ = at_real(law, j, s)
             f = (z0 if kind == 1 else m0) - level
             d = z1 if kind == 1 else m1
             if f > 0.0:
@@ -810,7 +844,7 @@ def level_rows(law, j, lows, highs, level, kind, unit, out):
 def state_rows(law, stop, s, out):
     """z0, z1, z2, m0, m1, m2, h0 after ``stop`` operations at real points."""
     for k in range(s.size):
-        z0, z1, z2, m0, m1, m2, h0, _, _, _, _, _ = at_real(law, stop, s[k])
+        z0, z1, z2, m0, m1, m2, h0, _, _, _, _, _, _, _ = at_real(law, stop, s[k])
         out[0, k] = z0
         out[1, k] = z1
         out[2, k] = z2
@@ -824,7 +858,7 @@ def state_rows(law, stop, s, out):
 def state_batch(pack, owner, stop, s, out):
     """`state_rows` for points of the laws of a pack."""
     for k in range(s.size):
-        z0, z1, z2, m0, m1, m2, h0, _, _, _, _, _ = at_real(pick(pack, owner[k]), stop, s[k])
+        z0, z1, z2, m0, m1, m2, h0, _, _, _, _, _, _, _ = at_real(pick(pack, owner[k]), stop, s[k])
         out[0, k] = z0
         out[1, k] = z1
         out[2, k] = z2

@@ -448,6 +448,13 @@ def _outside(model, z, y, x, slope, trial, step, held, system, rows):
     return _newton(model, complex(z.real, 0.0), trial, step, held, system, rows)
 
 
+@kernel(inline=True)
+def _accept(trial, held, x, slope):
+    for a in range(x.size):
+        x[a] = trial[a]
+        slope[a] = held[a]
+
+
 @kernel
 def solve(model, z, vectors, system, rows):
     """Certified unknowns at z, Im z >= 0; on the real axis their limits from above.
@@ -473,40 +480,34 @@ def solve(model, z, vectors, system, rows):
     if level == goal:
         return CONVERGED, goal == 0.0, error, spent
     # descend
-    leap = np.inf  # in log Im z
+    leap = 2.0  # in log Im z
     while spent < 1000:
-        if goal > 0.0:
-            left = np.log(level / goal)
-            move = min(left, leap)
-            new = goal if move == left else level * np.exp(-move)
-        else:
-            # the limit itself, from where the linear part says there is no imaginary part, or that there is
-            flat = 0.0
-            bend = 0.0
+        # straight to the goal from where x is nearly linear; first to real unknowns, if no Im x would be left
+        bend = 0.0
+        flat = 0.0
+        for a in range(x.size):
+            bend = max(bend, level * _size(slope[a]) / _size(x[a]))
+            flat = max(flat, (x[a].imag - level * slope[a].real) / x[a].imag)
+        if goal == 0.0 and flat < 0.3:
+            ok, error, count = _outside(model, z, level, x, slope, trial, step, held, system, rows)
+            spent += count
+            if ok:
+                _accept(trial, held, x, slope)
+                return CONVERGED, True, error, spent
+        if bend < 0.6 and (goal > 0.0 or flat > 0.1):
             for a in range(x.size):
-                flat = max(flat, (x[a].imag - level * slope[a].real) / x[a].imag)
-                bend = max(bend, level * _size(slope[a]) / _size(x[a]))
-            if flat < 0.3:
-                ok, error, count = _outside(model, z, level, x, slope, trial, step, held, system, rows)
-                spent += count
-                if ok:
-                    for a in range(x.size):
-                        x[a] = trial[a]
-                        slope[a] = held[a]
-                    return CONVERGED, True, error, spent
-            if flat > 0.1 and bend < 0.6:
-                for a in range(x.size):
-                    y = x[a] - level * complex(-slope[a].imag, slope[a].real)
-                    trial[a] = complex(y.real, max(y.imag, 0.1 * x[a].imag))
-                ok, error, count = _newton(model, complex(z.real, 0.0), trial, step, held, system, rows)
-                spent += count
-                if ok:
-                    for a in range(x.size):
-                        x[a] = trial[a]
-                        slope[a] = held[a]
-                    return CONVERGED, False, error, spent
-            move = min(leap, 2.0)
-            new = level * np.exp(-move)
+                y = x[a] - (level - goal) * complex(-slope[a].imag, slope[a].real)
+                trial[a] = complex(y.real, max(y.imag, 0.1 * x[a].imag * (1.0 if flat > 0.1 else goal / level)))
+            ok, error, count = _newton(model, z, trial, step, held, system, rows)
+            spent += count
+            if ok:
+                _accept(trial, held, x, slope)
+                return CONVERGED, False, error, spent
+        move = leap
+        new = level * np.exp(-move)
+        if goal > 0.0 and new < 1.5 * goal:
+            move = np.log(level / goal)
+            new = goal
         for a in range(x.size):
             # a power of Im z: d log x/d log y = i y x'/x
             rate = complex(-level * slope[a].imag, level * slope[a].real) * reciprocal(x[a])
@@ -517,11 +518,9 @@ def solve(model, z, vectors, system, rows):
         ok, error, count = _newton(model, complex(z.real, new), trial, step, held, system, rows)
         spent += count
         if ok:
-            for a in range(x.size):
-                x[a] = trial[a]
-                slope[a] = held[a]
+            _accept(trial, held, x, slope)
             level = new
-            leap = 2.0 * move
+            leap = min(2.0 * move, 12.0)
             if new == goal:
                 return CONVERGED, False, error, spent
         else:
