@@ -209,7 +209,7 @@ def find_root_chunks(p, chunks):
 FP_HEIGHT, FP_DAMPING, FP_TOLERANCE, FP_LIMIT = 1e-7, 0.5, 1e-8, 1000
 
 #: Points of W2 on which the fixed point is timed; the time is scaled by 1000/FP_POINTS.
-FP_POINTS = 20
+FP_POINTS = 50
 
 
 def fixed_point_density(t, c, x):

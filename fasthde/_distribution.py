@@ -47,7 +47,8 @@ class StieltjesResult(Record):
     def __repr__(self) -> str:
         shape = np.shape(self.value)
         names = ", ".join(Status(s).name for s in np.unique(self.status))
-        return f"StieltjesResult, shape {shape}, {names}, residual <= {np.nanmax(self.residual, initial=0.0):.1e}"
+        worst = np.max(np.nan_to_num(self.residual), initial=0.0)
+        return f"StieltjesResult, shape {shape}, {names}, residual <= {worst:.1e}"
 
 
 class Distribution(Record):
@@ -208,9 +209,10 @@ class Distribution(Record):
         x = where[part].copy()
         continuous = half[part] >= 0
         if continuous.any():
-            p, left = part[continuous], level[continuous]
-            flip = half[p] % 2 == 1
-            left = np.where(flip, masses[p] - left, left)
+            p = part[continuous]
+            after = np.concatenate((np.cumsum(masses[::-1])[-2::-1], [0.0]))
+            upper = np.clip((1.0 - q[continuous]) - after[p], 0.0, masses[p])  # from the right end: exact towards 1
+            left = np.where(half[p] % 2 == 1, upper, level[continuous])
             x[continuous] = self._series.quantile(half[p], left)
         out[inside] = x
         return out
@@ -282,12 +284,12 @@ class Distribution(Record):
         value: Any = 0.0
         error = 0.0
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            sample = np.asarray(f(np.array([0.5 * sum(self._hull())])))
+            if sample.shape != (1,):
+                raise ValueError(
+                    f"f must be vectorised: f(x) of shape (1,) came out as {sample.shape}. Use NumPy functions."
+                )
             if self._series.edges.size:
-                sample = np.asarray(f(self.support[:1].mean(axis=1)))
-                if sample.shape != (1,):
-                    raise ValueError(
-                        f"f must be vectorised: f(x) of shape (1,) came out as {sample.shape}. Use NumPy functions."
-                    )
                 value, error = self._series.expect(f, tolerance)
             where, mass = self._atom_table
             if where.size:

@@ -60,9 +60,11 @@ class Part:
         Which unknowns of the law these are.
     atoms : list of (location, mass)
         Away from 0, in the model's units.
+    hard_levels : list of float
+        Where the density is infinite away from 0.
     """
 
-    __slots__ = ("atoms", "model", "size", "unit", "unknowns")
+    __slots__ = ("atoms", "hard_levels", "model", "size", "unit", "unknowns")
 
     def __init__(
         self,
@@ -77,9 +79,10 @@ class Part:
         u: Array | None = None,
         unknowns: Any = (0,),
         atoms: Sequence[tuple[float, float]] = (),
+        hard_levels: Sequence[float] = (),
     ):
         one = np.ones(1)
-        self.atoms = list(atoms)
+        self.atoms, self.hard_levels = list(atoms), list(hard_levels)
         self.unit = unit
         self.unknowns = np.asarray(unknowns)
         self.size = self.unknowns.size
@@ -109,7 +112,7 @@ class Part:
         status, count = np.empty(z.size, np.int8), np.empty(z.size, np.int32)
         cost = 20.0 * z.size * (n * (1.0 + k * k / 4.0) + self.model[7].size + k**3)
         _jit.map_rows(
-            kernels.coupled_rows, kernels.coupled_driver, rows, cost, None,
+            kernels.coupled_rows, None, rows, cost, None,
             self.model, z, _CHUNK, work, out, unknowns, status, count,
         )  # fmt: skip
         return Solution(out[0], out[1], unknowns, status, out[2].imag == 1.0, out[2].real, count)
@@ -262,6 +265,10 @@ def find_ends(part: Part) -> Ends:
             powers, hard = np.full(edges.size, 2.0), np.zeros(edges.size, bool)
     elif not at_zero:
         powers[0], hard[0] = round(1.0 / (1.0 - exponent)), True
+    for level in part.hard_levels:
+        at = int(np.argmin(np.abs(edges - level)))
+        if abs(edges[at] - level) <= 1e-6 * level:
+            edges[at], hard[at] = level, True
     return Ends(edges, powers, hard, zero)
 
 
@@ -393,12 +400,12 @@ def scan(part: Part, tiny: float, top: float) -> Sample:
     """
     reach = part.model[2]
     seeds = _seeds(part)
-    middle = 0.5 * (seeds[1:] + seeds[:-1])
+    middle = 0.5 * (seeds[1:] + seeds[:-1]) if seeds.size else seeds
     x = np.concatenate((
         [tiny, top], reach * np.geomspace(1e-18, 1.0, 61), reach * np.linspace(0.0, 1.0, 65)[1:], seeds, middle
     ))  # fmt: skip
     x = np.unique(x[(x >= tiny) & (x <= top)])
-    x = x[~np.isin(x, [a for a, _ in part.atoms])]
+    x = x[~np.isin(x, [a for a, _ in part.atoms] + part.hard_levels)]
     state = part.solve(x)
     points = _columns(part, x, state)
     # pairs that have not been looked into: (left, right, predicted transform at the middle)
@@ -459,12 +466,12 @@ def _doubtful(left: Complex, right: Complex, round_: int) -> NDArray[np.bool_]:
 
 def _seeds(part: Part) -> Array:
     """Where the levels lie without noise, in ascending order."""
-    kind, c, _, _, w, t, _, u = part.model
+    kind, _, _, _, _, t, _, u = part.model
     if kind == MIXTURE:
         return np.unique(u @ t)
     if kind == SIGNAL:
         return np.unique(t[0] + t[1])
-    return np.unique(np.concatenate((np.sqrt(t.sum(axis=1)), 2.0 * np.sqrt(t.sum(axis=1)))))
+    return np.empty(0)
 
 
 # ---------------------------------------------------------------------------------------------------- the series
@@ -1001,11 +1008,11 @@ class InformationPlusNoise(_Coupled):
         a, t = a / unit, t / unit
         reach = (math.sqrt(a.max()) + 1.0 + math.sqrt(c)) ** 2
         rest = (max(0.0, _snap(1.0 - c * math.fsum(w[a > 0]))), 1.0 - c * math.fsum(w))
-        # a noiseless level keeps the mass that exceeds the rank of the noise
-        loss = math.fsum(w[t > 0])
-        silent = (t == 0) & (w - loss > 4.0 * _EPS)
-        atoms = [(float(x), float(y - loss)) for x, y in zip(a[silent], w[silent], strict=True)]
-        part = Part(SIGNAL, unit, c, reach, rest, w, np.array([a, t]), unknowns=(0, 1), atoms=atoms)
+        # a noiseless level keeps the mass that exceeds the rank of the noise; a hard edge where they are equal
+        excess = np.where(t == 0, w - math.fsum(w[t > 0]), -1.0)
+        atoms = [(float(x), float(y)) for x, y in zip(a, excess, strict=True) if y > 8.0 * _EPS]
+        hard = [float(x) for x, y in zip(a, excess, strict=True) if abs(y) <= 8.0 * _EPS]
+        part = Part(SIGNAL, unit, c, reach, rest, w, np.array([a, t]), None, None, (0, 1), atoms, hard)
         return [part], float(zero)
 
     def _entries(self, z: Any, x: Any) -> Any:

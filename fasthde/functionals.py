@@ -41,6 +41,9 @@ _KNOWN = 1e-4
 #: How the reason begins for a function that fails at complex arguments.
 _RAISED = "it raised"
 
+#: Parts of the spectrum beyond which a function counts as too rough to be followed.
+_MANY = 5000
+
 #: Entries of a block of points times levels, or of nodes times nodes.
 _BLOCK = 1 << 18
 
@@ -689,7 +692,7 @@ def _pieces(
         size = np.maximum(size, np.abs(done) + np.abs(both).sum(axis=1))
         difference = np.abs(both - whole)
         enough = (difference <= rtol / share * size[:, None]) | (difference <= floor)
-        good = enough.all(axis=0) | (b - a < 2.5e-13)
+        good = enough.all(axis=0) | (b - a < 2.5e-13) | (piece.size > _MANY)
         keep = np.repeat(~good, 2)
         done = done + both[:, good].sum(axis=1)
         error += (difference + floor)[:, good].sum(axis=1)
@@ -844,7 +847,8 @@ def _compare(task: _Task, axis: _Axis, improve: bool) -> _Ring:
         attempts += [(_FRACTIONS[0], True), (_FRACTIONS[2], True)]
     target_error = task.rtol * axis.scale
     for fraction, apart in attempts:
-        wanted = (error > target_error if improve else ~good) & np.isfinite(axis.value)
+        wanted = np.where(improve | (axis.error > target_error), error > target_error, ~good)
+        wanted &= np.isfinite(axis.value)
         todo = [int(i) for i in np.flatnonzero(wanted) if not reasons[i].startswith(_RAISED)]
         if not todo:
             break

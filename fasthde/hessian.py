@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
@@ -109,7 +110,9 @@ class WeightLaw(Record):
         if g.ndim != 1:
             raise ValueError(f"values must be one-dimensional; got shape {g.shape}.")
         p = np.ones(g.size) if probability is None else check.real_array("probability", probability)
-        check.non_negative("probability", check.same_length("probability", p, "values", g.size), "Drop the value.")
+        check.non_negative(
+            "probability", check.same_length("probability", p, "values", g.size), "Drop the value."
+        )
         if not p.sum() > 0:
             raise ValueError(f"probability must not be all zero; got {g.size} zeros.")
         p = p / p.sum()
@@ -205,7 +208,12 @@ class _Cells(NamedTuple):
         if not many:
             return cls.empty()
         axes = (0, 1, 0, 0, 0, 1, 0)
-        return cls(*(np.concatenate([getattr(m, f) for m in many], axis=a) for f, a in zip(cls._fields, axes, strict=True)))
+        return cls(
+            *(
+                np.concatenate([getattr(m, f) for m in many], axis=a)
+                for f, a in zip(cls._fields, axes, strict=True)
+            )
+        )
 
     def take(self, keep: Any) -> _Cells:
         return _Cells(
@@ -450,7 +458,12 @@ def _cells(source: _Source, levels: Array) -> tuple[_Cells, Array, Array, NDArra
         middle = 0.5 * (a + b)[~out]
         a, b = np.concatenate([a[~out], middle]), np.concatenate([middle, b[~out]])
         row, least = np.concatenate([row[~out]] * 2), np.concatenate([least[~out]] * 2)
-    return _Cells.join(done), np.concatenate(atoms), np.concatenate(atom_mass, axis=1), np.concatenate(atom_row)
+    return (
+        _Cells.join(done),
+        np.concatenate(atoms),
+        np.concatenate(atom_mass, axis=1),
+        np.concatenate(atom_row),
+    )
 
 
 def _ascending(g: Array, q: Array) -> tuple[Array, Array]:
@@ -470,15 +483,15 @@ class _Cut(NamedTuple):
         levels = np.array([self.low, self.high])
         return levels[np.isfinite(levels)]
 
-    def apply(
-        self, cells: _Cells, atoms: Array, masses: Array
-    ) -> tuple[_Cells, Array, Array]:
+    def apply(self, cells: _Cells, atoms: Array, masses: Array) -> tuple[_Cells, Array, Array]:
         middle = cells.g[:, NODES // 2]
         inside = (middle >= self.low) & (middle <= self.high)
         lost, mass = cells.g[~inside], cells.q[:, ~inside]
         moved = np.clip(lost, self.low, self.high) if self.clip else np.zeros_like(lost)
         atoms = np.where(
-            (atoms >= self.low) & (atoms <= self.high), atoms, np.clip(atoms, self.low, self.high) if self.clip else 0.0
+            (atoms >= self.low) & (atoms <= self.high),
+            atoms,
+            np.clip(atoms, self.low, self.high) if self.clip else 0.0,
         )
         every = np.concatenate([moved.ravel(), atoms])
         sums = np.concatenate([mass.reshape(4, -1), masses], axis=1)
@@ -624,7 +637,9 @@ def _phase_retrieval(plane: _Plane, cut: _Cut) -> WeightLaw:
         return _line(lambda t: k * t * t, 0.0, limits if k else None, cut)
     from scipy import special
 
-    form = np.array([[3.0 * plane.a**2 - plane.b**2, -plane.b * plane.c], [-plane.b * plane.c, -(plane.c**2)]])
+    form = np.array(
+        [[3.0 * plane.a**2 - plane.b**2, -plane.b * plane.c], [-plane.b * plane.c, -(plane.c**2)]]
+    )
     values, axes = np.linalg.eigh(form)
     minus, plus = -values[0], values[1]  # g = plus x**2 - minus y**2
     y, x = axes[:, 0], axes[:, 1]
@@ -775,14 +790,17 @@ def _one_direction(branch: Any, plane: _Plane, count: int) -> float | None:
         p, q = np.cos(angle), np.sin(angle)
         here = branch(p * t, q * t, k)[0]
         there = branch(p * t - q * b, q * t + p * b, k)[0]
-        if np.array_equal(here, there) or (
-            np.abs(here - there) <= 1e-12 * (np.abs(here) + 1e-3 * np.abs(here).max())
-        ).all():
+        if (
+            np.array_equal(here, there)
+            or (np.abs(here - there) <= 1e-12 * (np.abs(here) + 1e-3 * np.abs(here).max())).all()
+        ):
             return angle
     return None
 
 
-def _outcome_moments(answer: _Response, plane: _Plane) -> Callable[[Array, NDArray[np.int64]], tuple[Array, ...]]:
+def _outcome_moments(
+    answer: _Response, plane: _Plane
+) -> Callable[[Array, NDArray[np.int64]], tuple[Array, ...]]:
     """E[pi_k(v) (1, s2, s2**2)] over s2, given s1 = t: Gauss-Legendre on panels, doubled until it is settled."""
     x, w, _ = _legendre(NODES)
 
@@ -834,7 +852,8 @@ def _two_dimensional(branch: Any, plane: _Plane, count: int, cut: _Cut) -> Weigh
     for trial in np.pi * np.arange(4) / 4:  # the direction in which the weights vary most
         p, q = np.cos(trial), np.sin(trial)
         change = np.abs(
-            branch(s[0] + 1e-3 * p, s[1] + 1e-3 * q, rows)[0] - branch(s[0] - 1e-3 * p, s[1] - 1e-3 * q, rows)[0]
+            branch(s[0] + 1e-3 * p, s[1] + 1e-3 * q, rows)[0]
+            - branch(s[0] - 1e-3 * p, s[1] - 1e-3 * q, rows)[0]
         )
         size = float(np.median(change, axis=1).sum() + 1e-3 * change.mean())
         if size > 1.001 * best:
@@ -876,7 +895,9 @@ def _two_dimensional(branch: Any, plane: _Plane, count: int, cut: _Cut) -> Weigh
     order = np.argsort(values)
     level = np.cumsum(weights[order])
     a, b = np.interp([0.01, 0.99], level / level[-1], values[order])
-    points = 0.5 * (a + b) + max(0.5 * (b - a), 1e-3 * abs(b) + 1e-300) * (np.array([-1.2, -0.7, 0.0, 0.7, 1.2]) + 0.3j)
+    points = 0.5 * (a + b) + max(0.5 * (b - a), 1e-3 * abs(b) + 1e-300) * (
+        np.array([-1.2, -0.7, 0.0, 0.7, 1.2]) + 0.3j
+    )
     sums = functionals(whole, low.size, points)
     total = np.abs(sums.sum(axis=0))
     kept: list[tuple[_Cells, Array, Array]] = []
@@ -1003,7 +1024,10 @@ class _Curve:
 
         width = b - a
         lowest = optimize.minimize_scalar(
-            lambda x: np.log(self.strain(a + width * x)), bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-9}
+            lambda x: np.log(self.strain(a + width * x)),
+            bounds=(0.0, 1.0),
+            method="bounded",
+            options={"xatol": 1e-9},
         )
         middle = a + width * float(lowest.x)
         if not self.strain(middle) < self.room:
@@ -1031,7 +1055,6 @@ class _Curve:
 
     def gaps(self) -> list[_Gap]:
         """Gaps of the law of the nodes, in ascending order."""
-        law = self.law
         t = self.t
         outer = (float(t[-1]), float(t[0]))
         found: list[_Gap] = []
@@ -1051,7 +1074,6 @@ class _Curve:
             for side in sides:
                 for gamma, ends, touch in grids:
                     found += self._scan(gamma, side, ends, touch)
-        del law
         found.sort(key=lambda g: (g.low, g.high))
         return found
 
@@ -1103,7 +1125,9 @@ class _Curve:
         gaps = []
         for i, j in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1, strict=True):
             start, at_start = (float(d[0]), True) if i == 0 else (self._edge(d[i - 1], d[i], excess), False)
-            stop, at_stop = (float(d[-1]), True) if j == d.size - 1 else (self._edge(d[j + 1], d[j], excess), False)
+            stop, at_stop = (
+                (float(d[-1]), True) if j == d.size - 1 else (self._edge(d[j + 1], d[j], excess), False)
+            )
             low = float(self([start], side)[0, 0])
             high = float(self([stop], side)[0, 0])
             meets = [False, False]
@@ -1144,16 +1168,16 @@ class _Curve:
         if cells.size > 60:
             return d
         steps = np.linspace(0.0, 1.0, 34)[1:-1]
-        return np.sort(np.concatenate([d, (d[cells, None] + (d[cells + 1] - d[cells])[:, None] * steps).ravel()]))
+        return np.sort(
+            np.concatenate([d, (d[cells, None] + (d[cells + 1] - d[cells])[:, None] * steps).ravel()])
+        )
 
     def _edge(self, outside: float, inside: float, excess: Callable[[float], float]) -> float:
         from scipy import optimize
 
         if not excess(outside) > 0.0:
             return float(outside)
-        return float(
-            optimize.brentq(excess, outside, inside, xtol=1e-300, rtol=4 * _EPS, maxiter=300)
-        )
+        return float(optimize.brentq(excess, outside, inside, xtol=1e-300, rtol=4 * _EPS, maxiter=300))
 
     def place(self, d: float, side: tuple[float, float]) -> float:
         return float(self([d], side)[0, 0])
@@ -1172,7 +1196,9 @@ def _spread(a: float, b: float) -> Array:
         return -_spread(-b, np.inf)[::-1]
     x = 0.5 * (1.0 + np.tanh(np.linspace(-16.0, 16.0, n)))
     points = np.where(x < 0.5, a + (b - a) * x, b - (b - a) * x[::-1])
-    return np.unique(np.concatenate([[a] if a != 0.0 else [], points[points != 0.0], [b] if b != 0.0 else []]))
+    return np.unique(
+        np.concatenate([[a] if a != 0.0 else [], points[points != 0.0], [b] if b != 0.0 else []])
+    )
 
 
 # ------------------------------------------------------------------------------------------ results of the law
@@ -1403,27 +1429,34 @@ class HessianLaw(Distribution):
         return self._memo("true_gaps", self._clip_gaps)  # type: ignore[no-any-return]
 
     def _clip_gaps(self) -> list[_Gap]:
-        low, high, least, most = self.weights.hull
+        low, high, least, most = (float(x) for x in self.weights.hull)
+        slack = 1e-9 * max(abs(low), abs(high))
         out = []
         for g in self._gaps:
-            start, stop, z1, z2 = g.start, g.stop, g.low, g.high
-            if most > high:  # gamma in (high, most) belongs to g
-                a, b = _outer(start), _outer(stop)
-                if a >= high - 1e-9 * abs(high) and a > 0.0 and a < most:
-                    if b <= most:
-                        continue
-                    start = -1.0 / most
-                    z1 = self._curve.place(start, g.side)
-            if least < low:
-                a, b = _outer(start), _outer(stop)
-                above = b <= low + 1e-9 * abs(low) and b > least
-                if above and (b > 0.0 or (b <= 0.0 and b < 0.0)):
-                    if a >= least:
-                        continue
-                    stop = -1.0 / least if least else np.inf
-                    z2 = self._curve.place(stop, g.side) if least else 0.0
-            out.append(g._replace(low=z1, high=z2, start=start, stop=stop))
+            # gamma = -1/delta runs from a to b, through infinity where a > b
+            a, b = _gamma(g.start, -1.0), _gamma(g.stop, 1.0)
+            start, stop = a, b
+            if a >= high - slack and a < most:
+                start = most
+            if b <= low + slack and b > least:
+                stop = least
+            if (a <= b and not start < stop) or (start == np.inf and stop == -np.inf):
+                continue
+            if start != a:
+                g = self._moved(g, start, 0)
+            if stop != b:
+                g = self._moved(g, stop, 1)
+            out.append(g)
         return out
+
+    def _moved(self, gap: _Gap, gamma: float, which: int) -> _Gap:
+        """The gap with one end at another gamma."""
+        if gamma == 0.0:
+            z, d = 0.0, np.inf if which else -np.inf
+        else:
+            d = -1.0 / gamma
+            z = self._curve.place(d, gap.side)
+        return gap._replace(stop=d, high=z) if which else gap._replace(start=d, low=z)
 
     # ------------------------------------------------------------------------------------------- the law
 
@@ -1465,18 +1498,18 @@ class HessianLaw(Distribution):
     def _make_series(self) -> Series:
         gaps = self._gaps
         edges = np.empty((0, 2)) if self._empty else self._edges(gaps)
-        points: list[float] = []
         rest = self._prepared[10][1]
-        for low, high in edges:
-            inner = self._marks(float(low), float(high), gaps)
+        points: list[float] = []
+        for low, high in edges.tolist():
+            marks = self._marks(low, high, gaps)
             if low < 0.0 < high and rest <= 0.0:
-                inner.append(0.0)
-            chain = [float(low), *sorted(set(inner)), float(high)]
-            points += [x for pair in zip(chain[:-1], chain[1:], strict=True) for x in pair]
+                marks.append(0.0)
+            chain = [low, *sorted(set(marks)), high]
+            points += [x for pair in itertools.pairwise(chain) for x in pair]
         at = np.array(points)
         hard = (at == 0.0) & (rest == 0.0)
-        inside = hard & np.isin(at, edges[:, 0] if False else np.setdiff1d(at, edges.ravel()))
-        return build(self._density, at, np.where(inside, 1.5, 2.0), hard)
+        inner = ~np.isin(at, edges)  # a density infinite on both sides: distance**(-1/3)
+        return build(self._density, at, np.where(hard & inner, 1.5, 2.0), hard)
 
     def _marks(self, low: float, high: float, gaps: list[_Gap]) -> list[float]:
         """Points at which long tails are cut, so that each part has its full relative precision."""
@@ -1484,23 +1517,20 @@ class HessianLaw(Distribution):
         weights = self.weights
         order = np.argsort(weights.values)
         values, mass = weights.values[order], weights.probability[order]
-        for g in gaps:
-            for edge, meets, tail in ((g.low, g.at_end[0], 1), (g.high, g.at_end[1], 0)):
-                if not meets or edge != (high if tail else low):
+        for gap in gaps:
+            for edge, meets, sign in ((gap.low, gap.at_end[0], 1.0), (gap.high, gap.at_end[1], -1.0)):
+                if not meets or edge != (high if sign > 0 else low):
                     continue
-                level = np.cumsum(mass[::-1] if tail else mass)
-                picked = np.searchsorted(level, 10.0 ** -np.arange(2.0, 60.0, 3.0)[::-1])
-                gamma = (values[::-1] if tail else values)[np.unique(np.minimum(picked, values.size - 1))]
-                gamma = gamma[(gamma * (1 if tail else -1)) > 0.0]
-                if not gamma.size:
-                    continue
-                z = self._curve(-1.0 / gamma, g.side)[0]
-                width = high - low
+                # where g exceeds with probability 1e-59, 1e-56, ..., 1e-2
+                tail = slice(None, None, -1 if sign > 0 else 1)
+                index = np.searchsorted(np.cumsum(mass[tail]), 10.0 ** np.arange(-59.0, -1.0, 3.0))
+                gamma = np.unique(values[tail][np.minimum(index, values.size - 1)])[tail]
+                gamma = gamma[gamma * sign > 0.0]
                 last = edge
-                for x in z:  # from the edge inwards
-                    if low < x < high and (last - x if tail else x - last) > 1e-6 * width * 0.0 + 0.02 * abs(last):
-                        marks.append(float(x))
-                        last = float(x)
+                for x in self._curve(-1.0 / gamma, gap.side)[0].tolist() if gamma.size else []:
+                    if low < x < high and sign * (last - x) > 0.02 * abs(last):
+                        marks.append(x)
+                        last = x
         return marks
 
     def _solve(self, z: Complex) -> tuple[Complex, Array, Any, Any]:
@@ -1512,7 +1542,7 @@ class HessianLaw(Distribution):
         law = self._prepared
         work = 6.0 * points.size * (law[0].size + law[8].size + 50)
         args = (points, _CHUNK, law, out, status, count)
-        _jit.map_rows(kernels.transform_rows, kernels.transform_driver, rows, work, None, *args)
+        _jit.map_rows(kernels.transform_rows, None, rows, work, None, *args)
         return out[:4], out[4].real, status, count
 
     def _density(self, x: Array) -> Array:
@@ -1691,7 +1721,11 @@ class HessianLaw(Distribution):
             k1, k2 = of_k(first + step), of_k(last - step)
             for i in range(rank):
                 if k1[i] < 0.0 < k2[i]:
-                    cuts.append(optimize.brentq(lambda x, i=i: of_k(x)[i], first + step, last - step, xtol=1e-300, rtol=4 * _EPS))
+                    cuts.append(
+                        optimize.brentq(
+                            lambda x, i=i: of_k(x)[i], first + step, last - step, xtol=1e-300, rtol=4 * _EPS
+                        )
+                    )
         cuts.sort(reverse=last < first)
         out = []
         for a, b in zip(cuts[:-1], cuts[1:], strict=True):
@@ -1702,7 +1736,9 @@ class HessianLaw(Distribution):
                 at_low, at_high = of_n(low), of_n(high)
             for i in range(rank):
                 if at_low[i] > 0.0 > at_high[i]:
-                    x = optimize.brentq(lambda y, i=i: of_n(y)[i], low, high, xtol=1e-300, rtol=4 * _EPS, maxiter=300)
+                    x = optimize.brentq(
+                        lambda y, i=i: of_n(y)[i], low, high, xtol=1e-300, rtol=4 * _EPS, maxiter=300
+                    )
                     out.append(self._spike(to_delta(x), gap.side, i))
         return out
 
@@ -1755,9 +1791,9 @@ class HessianLaw(Distribution):
         })  # fmt: skip
 
 
-def _outer(d: float) -> float:
-    """gamma = -1/delta."""
-    return -1.0 / d if d else np.inf
+def _gamma(d: float, sign: float) -> float:
+    """-1/delta; for delta = 0 infinity with the sign of the side it is on."""
+    return -1.0 / d if d else sign * np.inf
 
 
 # -------------------------------------------------------------------------------------------------- constructor
@@ -1858,11 +1894,15 @@ def hessian_law(
         return HessianLaw(spectrum, c, model, first, second, "given weights")
     if isinstance(model, str):
         if model not in _MODELS:
-            raise ValueError(f"model must be one of {', '.join(sorted(_MODELS))}, or a callable; got {model!r}.")
+            raise ValueError(
+                f"model must be one of {', '.join(sorted(_MODELS))}, or a callable; got {model!r}."
+            )
         if response is not None:
             raise TypeError(f"response belongs to a callable model; {model!r} has its own.")
         if model == "phase_retrieval" and plane.rank == 0:
-            raise ValueError("w or w_star must not be 0 for phase_retrieval: every weight would be 0. Give w_star.")
+            raise ValueError(
+                "w or w_star must not be 0 for phase_retrieval: every weight would be 0. Give w_star."
+            )
         return HessianLaw(spectrum, c, _MODELS[model](plane, cut), first, second, model)
     if not callable(model):
         raise TypeError(
@@ -1914,7 +1954,9 @@ def _vectors(spectrum: Spectrum, w: Any, w_star: Any, cosine: float | None) -> t
 
 def _limits(truncation: Any, clipping: Any) -> _Cut:
     if truncation is not None and clipping is not None:
-        raise TypeError("give truncation or clipping, not both: one sets large weights to 0, the other to the limit.")
+        raise TypeError(
+            "give truncation or clipping, not both: one sets large weights to 0, the other to the limit."
+        )
     name, value = ("truncation", truncation) if clipping is None else ("clipping", clipping)
     if value is None:
         return _Cut(-np.inf, np.inf, False)

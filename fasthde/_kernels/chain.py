@@ -211,7 +211,7 @@ def _deficit(p, delta, y, h, e, c):
     """
     size_y = abs(y.real) + abs(y.imag)
     size_e = abs(e.real) + abs(e.imag)
-    if size_y <= size_e and size_y < abs(h.real) + abs(h.imag):
+    if size_y <= 1.000001 * size_e and size_y < abs(h.real) + abs(h.imag):  # y = e up to rounding: delta is exact
         return delta - p * y, abs(delta)
     constant = 1.0 - p * c
     return constant - p * e, abs(constant)
@@ -542,7 +542,7 @@ def transform_rows(start, stop, z, owner, reach, pack, out, status, count):
         if state != CONVERGED:
             m = complex(np.nan, np.nan)
         if state == CONVERGED and _divide(law, abs(y.real) + abs(y.imag), abs(z[i].real) + z[i].imag):
-            m = (y - law[7][1]) * reciprocal(z[i])
+            m = (y - law[7][1]) / z[i]
         out[0, i] = m
         out[1, i] = s
         out[2, i] = complex(size, 0.0)
@@ -746,7 +746,7 @@ def _cut(law, j, low, high, guess):
         else:
             left = s
         q = 1.0 - value
-        step = -2.0 * q * (1.0 - np.sqrt(q)) / slope if q > 0.0 else np.nan
+        step = -2.0 * q * (value / (1.0 + np.sqrt(q))) / slope if q > 0.0 else np.nan
         size = abs(step)
         done = value == 0.0 or size <= EPS * abs(s) or (size <= 1e-9 * abs(s) and size > 0.3 * last)
         last = size

@@ -35,7 +35,7 @@ work = (complex K x (K + 2) systems, complex K vectors, real N vectors).
 
 import numpy as np
 
-from fasthde._jit import SUM_MATH, driver, kernel, prange, reciprocal
+from fasthde._jit import SUM_MATH, kernel, reciprocal
 
 SEPARABLE, MIXTURE, SIGNAL, PROFILE = 0, 1, 2, 3
 
@@ -456,16 +456,38 @@ def _accept(trial, held, x, slope):
 
 
 @kernel
-def solve(model, z, vectors, system, rows):
+def _neighbour(model, z, jump, x, slope, trial, step, held, system, rows):
+    """Try to step from the solution at z - jump to z: a quarter of the evaluations of the way down."""
+    goal = z.imag
+    for a in range(x.size):
+        move = slope[a] * jump
+        y = x[a] + move
+        if not _size(move) <= 0.5 * _size(x[a]) or (y.imag <= 0.0 and (goal > 0.0 or x[a].imag != 0.0)):
+            return False, np.inf, 0
+        if y.imag > 0.0 and x[a].imag == 0.0:
+            return False, np.inf, 0
+        trial[a] = y
+    ok, error, count = _newton(model, z, trial, step, held, system, rows)
+    if ok:
+        _accept(trial, held, x, slope)
+    return ok, error, count
+
+
+@kernel
+def solve(model, z, near, jump, vectors, system, rows):
     """Certified unknowns at z, Im z >= 0; on the real axis their limits from above.
 
-    Result in vectors[0] (unknowns) and vectors[1] (their derivatives). Returns (status, outside, error,
-    evaluations).
+    Result in vectors[0] (unknowns) and vectors[1] (their derivatives), which hold the solution at z - jump before
+    the call if ``near``. Returns (status, outside, error, evaluations).
     """
     x, slope, trial, step, held = vectors[0], vectors[1], vectors[2], vectors[3], vectors[4]
     reach = model[2]
     goal = z.imag
     spent = 0
+    if near:
+        ok, error, spent = _neighbour(model, z, jump, x, slope, trial, step, held, system, rows)
+        if ok:
+            return CONVERGED, x[0].imag == 0.0, error, spent
     # a start from which Newton converges: above, or already far out
     level = goal if abs(z) > 4.0 * reach else max(goal, 2.0 * reach)
     for _ in range(60):
@@ -577,12 +599,14 @@ def _finish(model, z, x, slope, rows):
 
 @kernel
 def coupled_rows(start, stop, model, z, chunk, work, out, unknowns, status, count):
-    """Points z, ``chunk`` of them a row, each row in its own workspace.
+    """Points z, ``chunk`` of them a row, each row in its own workspace; within a row each starts from the last.
 
     out: m, dm/dz, (error, outside); status 0, 1 or 2.
     """
     systems, vectors, rows = work
     for row in range(start, stop):
+        near = False
+        last = complex(0.0, 0.0)
         for i in range(row * chunk, min((row + 1) * chunk, z.size)):
             if not (z[i].imag >= 0.0 and abs(z[i].real) < np.inf and z[i].imag < np.inf):
                 for a in range(unknowns.shape[1]):
@@ -593,23 +617,20 @@ def coupled_rows(start, stop, model, z, chunk, work, out, unknowns, status, coun
                 status[i] = INVALID
                 count[i] = 0
                 continue
-            state, outside, error, spent = solve(model, z[i], vectors[row], systems[row], rows[row])
+            state, outside, error, spent = solve(
+                model, z[i], near, z[i] - last, vectors[row], systems[row], rows[row]
+            )
+            near = state == CONVERGED
+            last = z[i]
             for a in range(unknowns.shape[1]):
-                unknowns[i, a] = vectors[row, 0, a] if state == CONVERGED else complex(np.nan, np.nan)
+                unknowns[i, a] = vectors[row, 0, a] if near else complex(np.nan, np.nan)
             out[0, i], out[1, i] = _finish(model, z[i], vectors[row, 0], vectors[row, 1], rows[row])
-            if state != CONVERGED:
+            if not near:
                 out[0, i] = complex(np.nan, np.nan)
                 out[1, i] = complex(np.nan, np.nan)
             out[2, i] = complex(error, 1.0 if outside else 0.0)
             status[i] = state
             count[i] = spent
-
-
-@driver
-def coupled_driver(bounds, model, z, chunk, work, out, unknowns, status, count):
-    """Rows in parallel, a block each."""
-    for i in prange(bounds.size - 1):
-        coupled_rows(bounds[i], bounds[i + 1], model, z, chunk, work, out, unknowns, status, count)
 
 
 # ------------------------------------------------------------------------------- gaps of the separable model

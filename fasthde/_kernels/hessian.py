@@ -29,7 +29,7 @@ sum w t, a scale of z).
 
 import numpy as np
 
-from fasthde._jit import SUM_MATH, driver, kernel, prange, reciprocal
+from fasthde._jit import SUM_MATH, kernel, reciprocal
 
 CONVERGED, NOT_CONVERGED, INVALID = 0, 1, 2
 EPS = 2.220446049250313e-16
@@ -402,13 +402,6 @@ def transform_rows(start, stop, z, chunk, law, out, status, count):
             out[1, i] = slope
             out[2, i] = e
             out[3, i] = q
-
-
-@driver
-def transform_driver(bounds, z, chunk, law, out, status, count):
-    """Numba-parallel `transform_rows`."""
-    for i in prange(bounds.size - 1):
-        transform_rows(bounds[i], bounds[i + 1], z, chunk, law, out, status, count)
 
 
 # ---------------------------------------------------------------------------------------------- the real curve

@@ -416,7 +416,7 @@ def quantile_rows(start, stop, half, level, halves, first, u0s, u1s, table, ends
                 break
             last = step
         u = 0.5 * (u0s[low] + u1s[low]) + 0.5 * (u1s[low] - u0s[low]) * t
-        u = max(u, 0.0)
+        u = max(u, 0.0) if target > 0.0 else 0.0
         power = u * u if q[k] == 2.0 else u ** q[k]
         out[i] = edge[k] + sign[k] * width[k] * power
 
