@@ -16,7 +16,7 @@ from fasthde._kernels import series as series_kernels
 from fasthde._kernels.chain import SAMPLE
 from fasthde._results import Status, freeze
 from fasthde._series import Series, follow
-from fasthde.laws import _EPS, Law
+from fasthde.laws import _EPS, GAP, Law
 from fasthde.spectrum import Spectrum
 
 Array = NDArray[np.float64]
@@ -138,6 +138,11 @@ class LawBatch:
         ops = np.array([SAMPLE], np.int64)
         zero = 1.0 - rest
         head = np.column_stack((zero, np.where(delta < 0.0, 1.0 - 1.0 / c, zero), np.ones(c.size), np.bincount(owner, w * t, c.size)))
+        wide = np.flatnonzero((np.diff(owner) == 0) & (t[1:] > GAP * t[:-1]))
+        rank = np.arange(wide.size) - np.searchsorted(owner[wide], owner[wide])
+        gaps = np.full((c.size, int(rank.max(initial=-1)) + 1), np.inf)
+        gaps[owner[wide], rank] = np.sqrt(t[wide]) * np.sqrt(t[wide + 1])
+        head = np.concatenate((head, gaps), axis=1)
         part = np.zeros((c.size, 2, 4), np.int64)  # trees of a single leaf
         part[:, 1, 1::2] = np.diff(first)[:, None]
         low, high = np.zeros((c.size, 2)), np.full((c.size, 2), np.inf)

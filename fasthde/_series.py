@@ -203,7 +203,6 @@ def build(
     half = np.arange(edge.size)
     u0, u1 = np.zeros(edge.size), end.copy()
     kept: list[tuple[int, float, float, Array]] = []
-    peak = np.zeros(edge.size)
     before = np.full(edge.size, np.inf)  # last coefficients of the piece that was halved
     for round_ in range(limit):
         u = 0.5 * (u0 + u1)[:, None] + 0.5 * (u1 - u0)[:, None] * node
@@ -212,13 +211,13 @@ def build(
         values = density(x.ravel()).reshape(x.shape)
         values = values * np.where(is_hard[half][:, None], u ** (power[half][:, None] - 1.0), 1.0)
         coefficients = values @ matrix.T
-        np.maximum.at(peak, half, values.max(axis=1))
+        peak = values.max(axis=1)
         step = np.abs(np.diff(values, axis=1)) / np.maximum(np.abs(np.diff(x, axis=1)), 1e-300)
         noise = (step * np.abs(x[:, 1:])).max(axis=1)
         tail = np.abs(coefficients[:, -3:]).max(axis=1)
-        good = (tail <= 4 * _EPS * peak[half] + 0.25 * _EPS * noise) | (u1 - u0 < 1e-12)
+        good = (tail <= 4 * _EPS * peak + 0.25 * _EPS * noise) | (u1 - u0 < 1e-12)
         # what halving does not lessen is the noise of the density given
-        good |= (tail <= 1e-8 * peak[half]) & (tail > 0.2 * before)
+        good |= (tail <= 1e-8 * peak) & (tail > 0.2 * before)
         good |= (round_ == limit - 1) | (half.size > _MANY)
         kept += [(int(half[i]), u0[i], u1[i], coefficients[i]) for i in np.flatnonzero(good)]
         if good.all():

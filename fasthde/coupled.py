@@ -228,14 +228,7 @@ def find_ends(part: Part) -> Ends:
     """Support: a point in every gap, the gaps' ends by bisection of the certificate, folds by Newton."""
     kind, c, reach = part.model[:3]
     top = 1.01 * reach
-    near = part.solve(_TINY)
-    at = int(np.argmax((near.status == CONVERGED) & (near.error < 1e-8)))
-    tiny = _TINY[at]
-    at_zero = bool(near.outside[at])
-    exponent = 0.0
-    if not at_zero:
-        slope = float((near.slope[at] * tiny).imag / near.m[at].imag)
-        exponent = -slope if slope < -0.01 else 0.0
+    tiny, at_zero, exponent = _origin(part)
     zero = part.mass_at_zero()
     zero = zero if zero > 4.0 * _EPS else 0.0
     if kind == SEPARABLE:
@@ -270,6 +263,22 @@ def find_ends(part: Part) -> Ends:
         if abs(edges[at] - level) <= 1e-6 * level:
             edges[at], hard[at] = level, True
     return Ends(edges, powers, hard, zero)
+
+
+def _origin(part: Part) -> tuple[float, bool, float]:
+    """A point next to 0, whether it is outside the support, and the power by which the density grows there.
+
+    Hard edges of several orders lose digits near 0: the first point that agrees with the next one is taken.
+    """
+    near = part.solve(_TINY)
+    with np.errstate(all="ignore"):
+        power = np.where(near.outside, 0.0, -(near.slope * _TINY).imag / near.m.imag)
+    good = (near.status == CONVERGED) & (near.error < 1e-8)
+    for i in range(_TINY.size - 1):
+        if good[i] and good[i + 1] and near.outside[i] == near.outside[i + 1]:
+            if abs(power[i + 1] - power[i]) < 1e-3:
+                return float(_TINY[i]), bool(near.outside[i]), float(power[i]) if power[i] > 0.01 else 0.0
+    raise ArithmeticError("the law could not be solved near 0; please report it.")
 
 
 class Sample(NamedTuple):
@@ -408,6 +417,8 @@ def scan(part: Part, tiny: float, top: float) -> Sample:
     x = x[~np.isin(x, [a for a, _ in part.atoms] + part.hard_levels)]
     state = part.solve(x)
     points = _columns(part, x, state)
+    if not (state.outside[0] or state.outside[1]):  # nothing but the power law of a hard edge
+        points[5, 0] = 1.0
     # pairs that have not been looked into: (left, right, predicted transform at the middle)
     left, right = points[:, :-1], points[:, 1:]
     every = [points]
@@ -442,7 +453,7 @@ def scan(part: Part, tiny: float, top: float) -> Sample:
 
 
 def _columns(part: Part, x: Array, state: Solution) -> Complex:
-    """Rows: x, m, dm/dx, outside, mass below, whether the interval to the right has passed the test."""
+    """Rows: x, m, dm/dx, outside, mass below, 1 where the interval to the right has passed the test, else 0."""
     below = np.where(state.outside, part.below(x, state.unknowns), np.nan)
     return np.stack((x, state.m, state.slope, state.outside, below, np.zeros(x.size))).astype(complex)
 
@@ -459,7 +470,7 @@ def _doubtful(left: Complex, right: Complex, round_: int) -> NDArray[np.bool_]:
     rise_a, rise_b = left[2].imag, right[2].imag
     low = np.minimum(left[1].imag, right[1].imag)
     dip = (rise_a < 0.0) & (rise_b > 0.0) & (np.maximum(-rise_a, rise_b) * width > 0.1 * low)
-    untested = (left[5].real == 0.0) & (width > 1e-9 * b)
+    untested = (left[5].real == 0.0) & (width > 1e-6 * b)
     known = np.isfinite(left[1].real) & np.isfinite(right[1].real)
     return resolvable & known & (hidden | mixed | (inside & (dip | untested)))
 

@@ -26,6 +26,9 @@ Array = NDArray[np.float64]
 
 _EPS = float(np.finfo(float).eps)
 
+#: Neighbours of the spectrum this far apart (a factor) are counted apart: the large ones may use up the samples.
+GAP = 30.0
+
 _RATIO = "The ratio is p/n, dimension over samples."
 
 
@@ -750,7 +753,9 @@ class Chain:
         )
         pure = all(k in (SAMPLE, INVERSE) or (k == AFFINE and r[1] == 0.0) for k, r in zip(ops, par, strict=True))
         mean = float(self.w @ self.t)
-        head = np.array([self.zero, atoms.get(0.0, _NONE)[0], float(pure), mean])
+        wide = self.t[1:] > GAP * self.t[:-1]
+        gaps = np.sqrt(self.t[1:][wide]) * np.sqrt(self.t[:-1][wide])
+        head = np.concatenate(([self.zero, atoms.get(0.0, _NONE)[0], float(pure), mean], gaps))
         t, w, *tree = _tree.grow(self.t, self.w)
         self.law = (ops, par, tau, u, t, w, w * t, head, *tree)
         self.pack = pack_of(self.law)

@@ -28,7 +28,7 @@ Why this form
 Tuples: law = (ops, par, tau, u, t, w, wt, head, low, high, part). t, w, wt = w t are the atoms away from 0, followed by
 the rules of the tree; node k of the tree, whose children are 2 k and 2 k + 1, spans [low[k], high[k]] and has its
 rule at part[k, 0:2], its atoms, if it is a leaf, at part[k, 2:4]. head = (mass at 0, mass at 0 of the final law,
-whether all operations are multiplicative, mean of the population).
+whether all operations are multiplicative, mean of the population, places in wide gaps of the spectrum, ascending).
 A pack holds many laws with the same operations, one after the other: par and head one row a law, and the bounds
 of each law's atoms; ``owner`` says which law an element belongs to.
 """
@@ -56,18 +56,17 @@ def pick(pack, i):
 
 
 @kernel(fastmath=SUM_MATH, inline=True)
-def real_sums(t, w, wt, s):
-    """Taylor coefficients g0, g1, g2 of sum w/(t - s), and sum w t/(t - s) as e + c: c counts the atoms above |s|."""
+def real_sums(t, w, wt, cut, s):
+    """Taylor coefficients g0, g1, g2 of sum w/(t - s), and sum w t/(t - s) as e + c: c counts the atoms above cut."""
     g0 = 0.0
     g1 = 0.0
     g2 = 0.0
     e = 0.0
     c = 0.0
-    size = abs(s)
     for i in range(t.size):
         r = 1.0 / (t[i] - s)
         a = w[i] * r
-        above = t[i] > size
+        above = t[i] > cut
         c += w[i] if above else 0.0
         e += s * a if above else wt[i] * r
         g0 += a
@@ -78,7 +77,7 @@ def real_sums(t, w, wt, s):
 
 
 @kernel(fastmath=SUM_MATH, inline=True)
-def complex_sums(t, w, wt, x, y):
+def complex_sums(t, w, wt, cut, x, y):
     """The same at s = x + i y, real and imaginary parts apart: one division an atom."""
     g0r = 0.0
     g0i = 0.0
@@ -90,7 +89,6 @@ def complex_sums(t, w, wt, x, y):
     ei = 0.0
     c = 0.0
     y2 = y * y
-    size = np.sqrt(x * x + y2)
     for i in range(t.size):
         d = t[i] - x
         q = 1.0 / (d * d + y2)
@@ -98,7 +96,7 @@ def complex_sums(t, w, wt, x, y):
         ri = y * q
         ar = w[i] * rr
         ai = w[i] * ri
-        above = t[i] > size
+        above = t[i] > cut
         c += w[i] if above else 0.0
         er += x * ar - y * ai if above else wt[i] * rr
         ei += x * ai + y * ar if above else wt[i] * ri
@@ -122,9 +120,19 @@ def _next(node):
 
 
 @kernel(inline=True)
+def _gap(head, size):
+    """The first wide gap of the spectrum above |s|; inf without one."""
+    for k in range(4, head.size):
+        if head[k] > size:
+            return head[k]
+    return np.inf
+
+
+@kernel(inline=True)
 def gather_real(law, s):
     """`real_sums` over the tree."""
-    _, _, _, _, t, w, wt, _, low, high, part = law
+    _, _, _, _, t, w, wt, head, low, high, part = law
+    cut = _gap(head, abs(s))
     g0 = 0.0
     g1 = 0.0
     g2 = 0.0
@@ -139,7 +147,7 @@ def gather_real(law, s):
             k = 0 if far else 2
             a = part[node, k]
             b = part[node, k + 1]
-            a0, a1, a2, b0, b1 = real_sums(t[a:b], w[a:b], wt[a:b], s)
+            a0, a1, a2, b0, b1 = real_sums(t[a:b], w[a:b], wt[a:b], cut, s)
             g0 += a0
             g1 += a1
             g2 += a2
@@ -154,7 +162,8 @@ def gather_real(law, s):
 @kernel(inline=True)
 def gather_complex(law, x, y):
     """`complex_sums` over the tree."""
-    _, _, _, _, t, w, wt, _, low, high, part = law
+    _, _, _, _, t, w, wt, head, low, high, part = law
+    cut = _gap(head, np.sqrt(x * x + y * y))
     g0 = 0.0j
     g1 = 0.0j
     g2 = 0.0j
@@ -170,7 +179,7 @@ def gather_complex(law, x, y):
             k = 0 if far else 2
             a = part[node, k]
             b = part[node, k + 1]
-            a0, a1, a2, b0, b1 = complex_sums(t[a:b], w[a:b], wt[a:b], x, y)
+            a0, a1, a2, b0, b1 = complex_sums(t[a:b], w[a:b], wt[a:b], cut, x, y)
             g0 += a0
             g1 += a1
             g2 += a2
@@ -206,7 +215,7 @@ def _start(s, g0, g1, g2, e, c, mass):
 def _deficit(p, delta, y, h, e, c):
     """f = 1 - p h by the form that cancels least, and the size of its constant.
 
-    h = y + (1 - mass at 0) = e + c with c the count of the levels above |s|: where the large levels alone use up
+    h = y + (1 - mass at 0) = e + c with c the count of the levels above the next wide gap: where the large levels alone use up
     the samples, p c = 1, f is far smaller than any sum over all levels.
     """
     size_y = abs(y.real) + abs(y.imag)

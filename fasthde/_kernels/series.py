@@ -115,7 +115,6 @@ def march(
     trial = end
     count = 0
     base = 0.0
-    peak = 0.0
     state = CONVERGED
     # the last two solved points before the piece, kept for a second trial
     ua = 0.0
@@ -182,12 +181,10 @@ def march(
             if count >= room:
                 return -1, state
             _coefficients(values, matrix, pdf[count])
-            top = peak
+            top = 0.0  # of this piece: beside a nearly hard edge the others are smaller by orders, and heavier
             for i in range(n):
                 top = max(top, values[i])
             good = settled(pdf[count], top, EPS * np.sqrt(noise / n) / np.pi)
-            if good:
-                peak = top
         tiny = stop - start < 1e-13 * (start + 1e-8)
         if tiny and state != CONVERGED:
             return -2, state
