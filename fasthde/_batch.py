@@ -137,7 +137,14 @@ class LawBatch:
         par[:, 0, 0], par[:, 0, 1], par[:, 0, 2] = c, delta, delta < 0.0
         ops = np.array([SAMPLE], np.int64)
         zero = 1.0 - rest
-        head = np.column_stack((zero, np.where(delta < 0.0, 1.0 - 1.0 / c, zero), np.ones(c.size), np.bincount(owner, w * t, c.size)))
+        head = np.column_stack(
+            (
+                zero,
+                np.where(delta < 0.0, 1.0 - 1.0 / c, zero),
+                np.ones(c.size),
+                np.bincount(owner, w * t, c.size),
+            )
+        )
         wide = np.flatnonzero((np.diff(owner) == 0) & (t[1:] > GAP * t[:-1]))
         rank = np.arange(wide.size) - np.searchsorted(owner[wide], owner[wide])
         gaps = np.full((c.size, int(rank.max(initial=-1)) + 1), np.inf)

@@ -211,7 +211,9 @@ class Distribution(Record):
         if continuous.any():
             p = part[continuous]
             after = np.concatenate((np.cumsum(masses[::-1])[-2::-1], [0.0]))
-            upper = np.clip((1.0 - q[continuous]) - after[p], 0.0, masses[p])  # from the right end: exact towards 1
+            upper = np.clip(
+                (1.0 - q[continuous]) - after[p], 0.0, masses[p]
+            )  # from the right end: exact towards 1
             left = np.where(half[p] % 2 == 1, upper, level[continuous])
             x[continuous] = self._series.quantile(half[p], left)
         out[inside] = x

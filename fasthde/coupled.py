@@ -31,7 +31,7 @@ _RATIO = "The ratio is p/n, dimension over samples."
 _CHUNK = 32
 
 #: Where the behaviour at 0 is read off, in units of the largest level: the first that is well conditioned.
-_TINY = np.array([1e-60, 1e-40, 1e-30, 1e-24, 1e-20, 1e-16, 1e-13, 1e-10])
+_TINY = np.array([1e-60, 1e-40, 1e-30, 1e-24, 1e-20, 1e-16, 1e-13, 1e-11, 1e-9, 1e-8, 1e-7, 1e-6])
 
 
 # ------------------------------------------------------------------------------------------- one irreducible part
@@ -121,7 +121,9 @@ class Part:
         """Jacobian, residual and derivative in z of the equations at any point."""
         k = self.size
         out = np.empty((k, k + 2), np.complex128)
-        kernels.equations(self.model, z, np.ascontiguousarray(x), out, np.empty((kernels.ROWS, self.model[4].size)))
+        kernels.equations(
+            self.model, z, np.ascontiguousarray(x), out, np.empty((kernels.ROWS, self.model[4].size))
+        )
         return out[:, :k], out[:, k], out[:, k + 1]
 
     def mass_at_zero(self) -> float:
@@ -246,16 +248,12 @@ def find_ends(part: Part) -> Ends:
     if not at_zero:
         edges = np.concatenate(([0.0], edges))
     powers, hard = np.full(edges.size, 2.0), np.zeros(edges.size, bool)
-    if kind == PROFILE:
-        if at_zero or exponent:
-            edges = np.concatenate((-edges[::-1], edges))
-            powers, hard = np.full(edges.size, 2.0), np.zeros(edges.size, bool)
-            if exponent:
-                middle = slice(edges.size // 2 - 1, edges.size // 2 + 1)
-                powers[middle], hard[middle] = round(2.0 / (1.0 - exponent)), True
-        else:
-            edges = np.concatenate((-edges[:0:-1], edges[1:]))
-            powers, hard = np.full(edges.size, 2.0), np.zeros(edges.size, bool)
+    if kind == PROFILE:  # symmetric; x next to 0 keeps its digits in pieces that end there
+        edges = np.concatenate((-edges[::-1], edges))
+        powers, hard = np.full(edges.size, 2.0), np.zeros(edges.size, bool)
+        if exponent:
+            middle = slice(edges.size // 2 - 1, edges.size // 2 + 1)
+            powers[middle], hard[middle] = round(2.0 / (1.0 - exponent)), True
     elif not at_zero:
         powers[0], hard[0] = round(1.0 / (1.0 - exponent)), True
     for level in part.hard_levels:
@@ -276,7 +274,7 @@ def _origin(part: Part) -> tuple[float, bool, float]:
     good = (near.status == CONVERGED) & (near.error < 1e-8)
     for i in range(_TINY.size - 1):
         if good[i] and good[i + 1] and near.outside[i] == near.outside[i + 1]:
-            if abs(power[i + 1] - power[i]) < 1e-3:
+            if abs(power[i + 1] - power[i]) < 5e-3:
                 return float(_TINY[i]), bool(near.outside[i]), float(power[i]) if power[i] > 0.01 else 0.0
     raise ArithmeticError("the law could not be solved near 0; please report it.")
 
@@ -317,9 +315,7 @@ def _refine(part: Part, sample: Sample, left_open: bool) -> Array:
                 wide = (np.maximum(a, b) > 4.0 * np.minimum(a, b)) & (np.minimum(a, b) > 0.0)
                 middle = np.where(wide, np.sqrt(a) * np.sqrt(b), 0.5 * (a + b))
                 state = part.solve(middle)
-                same = state.outside & (
-                    np.round(part.below(middle, state.unknowns) * 1e9) == labels[todo]
-                )
+                same = state.outside & (np.round(part.below(middle, state.unknowns) * 1e9) == labels[todo])
                 inside[todo] = np.where(same, middle, a)
                 beyond[todo] = np.where(same, b, middle)
         state = part.solve(inside[todo])
@@ -339,7 +335,8 @@ def _refine(part: Part, sample: Sample, left_open: bool) -> Array:
             probes = np.concatenate((a + (b - a) * np.array([0.5, 0.9, 0.999]), b + 1e-6 * (b - a)), axis=1)
             state = part.solve(probes.ravel())
             same = state.outside & (
-                np.round(part.below(probes.ravel(), state.unknowns) * 1e9) == np.repeat(labels[todo[found]], 4)
+                np.round(part.below(probes.ravel(), state.unknowns) * 1e9)
+                == np.repeat(labels[todo[found]], 4)
             )
             same = same.reshape(-1, 4)
             close = np.abs(b - a)[:, 0] <= 1e-9 * np.abs(b[:, 0])
@@ -647,7 +644,9 @@ class _Coupled(Distribution):
         spans: list[tuple[float, float]] = []
         for part, ends in zip(self._parts[0], self._ends, strict=True):
             edges = ends.edges * part.unit
-            rows += [(float(e), float(q), bool(h)) for e, q, h in zip(edges, ends.powers, ends.hard, strict=True)]
+            rows += [
+                (float(e), float(q), bool(h)) for e, q, h in zip(edges, ends.powers, ends.hard, strict=True)
+            ]
             spans += [(float(a), float(b)) for a, b in edges.reshape(-1, 2)]
         worst: dict[float, tuple[float, bool]] = {}
         for e, q, h in rows:
@@ -795,9 +794,11 @@ def _merge(values: Array, w: Array) -> tuple[Array, Array]:
     """Distinct columns in ascending order with their total weights; columns of weight 0 left out."""
     keep = w > 0
     levels, which = np.unique(values[..., keep], axis=-1, return_inverse=True)
-    weights = [math.fsum(w[keep][which.ravel() == i]) for i in range(levels.shape[-1])] if (
-        levels.shape[-1] < keep.sum()
-    ) else list(w[keep][np.argsort(which.ravel())])
+    weights = (
+        [math.fsum(w[keep][which.ravel() == i]) for i in range(levels.shape[-1])]
+        if (levels.shape[-1] < keep.sum())
+        else list(w[keep][np.argsort(which.ravel())])
+    )
     return levels, np.array(weights)
 
 
@@ -822,7 +823,9 @@ class Separable(_Coupled):
         for name, value in (("H", H), ("T", T)):
             spectrum = as_spectrum(name, value)
             if not (spectrum.values[spectrum.multiplicity > 0] > 0).any():
-                raise ValueError(f"{name} must have a positive eigenvalue; all are 0. The matrix X would vanish.")
+                raise ValueError(
+                    f"{name} must have a positive eigenvalue; all are 0. The matrix X would vanish."
+                )
             object.__setattr__(self, name, spectrum)
         object.__setattr__(self, "ratio", check.scalar("ratio", ratio, positive=True, hint=_RATIO))
         object.__setattr__(self, "_cache", None)
@@ -996,7 +999,9 @@ class InformationPlusNoise(_Coupled):
                 "level i of both belongs to the same eigenspace. Repeat levels to line them up."
             )
         if not (noise.values * w > 0).any():
-            raise ValueError("H must have a positive eigenvalue; all are 0. Without noise the law is the signal's.")
+            raise ValueError(
+                "H must have a positive eigenvalue; all are 0. Without noise the law is the signal's."
+            )
         rank = math.fsum(w[s.values > 0])
         if c * rank > 1.0 + 1e-12:
             raise ValueError(
@@ -1029,7 +1034,7 @@ class InformationPlusNoise(_Coupled):
     def _entries(self, z: Any, x: Any) -> Any:
         b, a = 1.0 + x[:, :1], -x[:, 1:] * self.H.values - z
         level = self.signal.values
-        r = 1.0 / (level + b * a)
+        r = 1.0 / ((level - z) - x[:, 1:] * self.H.values + x[:, :1] * a)
         other = np.where(level > 0, a * r, 1.0 / b)
         return b * r, -np.concatenate((other, 1.0 / b), axis=1) / z
 
@@ -1073,7 +1078,9 @@ class VarianceProfile(_Coupled):
             raise ValueError("weights must not all be zero.")
         w = w / math.fsum(w)
         if not (s * w * w[:, None] > 0).any():
-            raise ValueError("v must have a positive entry between blocks of positive weight; the matrix would be 0.")
+            raise ValueError(
+                "v must have a positive entry between blocks of positive weight; the matrix would be 0."
+            )
         set_ = object.__setattr__
         set_(self, "variances", freeze((s + s.T) / 2.0))
         set_(self, "weights", freeze(w))

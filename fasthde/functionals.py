@@ -678,7 +678,7 @@ def _pieces(
     if not piece.size:
         return done, error, scale, total
     share = max(piece.size, 8)
-    a, b = np.full(piece.size, -1.0), np.full(piece.size, 1.0)
+    a, b = np.zeros(piece.size), np.full(piece.size, 2.0)
     whole = _rule(target, fs, series, a, b, piece)[0]
     total += piece.size * _series.QUADRATURE
     size = np.abs(whole).sum(axis=1)
@@ -692,7 +692,7 @@ def _pieces(
         size = np.maximum(size, np.abs(done) + np.abs(both).sum(axis=1))
         difference = np.abs(both - whole)
         enough = (difference <= rtol / share * size[:, None]) | (difference <= floor)
-        good = enough.all(axis=0) | (b - a < 2.5e-13) | (piece.size > _MANY)
+        good = enough.all(axis=0) | (b - a < 1e-13 * b) | (piece.size > _MANY)
         keep = np.repeat(~good, 2)
         done = done + both[:, good].sum(axis=1)
         error += (difference + floor)[:, good].sum(axis=1)
@@ -737,7 +737,7 @@ def _rule(
 
 def _tail(series: _series.Series, a: Array, b: Array, piece: NDArray[np.int64]) -> Array:
     """Last coefficients of each part's series, relative to the density in its middle."""
-    middle = np.abs(_series._rows(series.pdf[piece], 0.5 * (a + b)[:, None])[:, 0])
+    middle = np.abs(_series._rows(series.pdf[piece], 0.5 * (a + b)[:, None] - 1.0)[:, 0])
     tail = np.abs(series.pdf[piece, -3:]).max(axis=1)
     return np.asarray(np.minimum(tail / np.maximum(middle, 1e-300), 1.0))
 

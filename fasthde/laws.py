@@ -745,13 +745,17 @@ class Chain:
                 par[j, 1] = rest < 1.0
             self.deltas.append(par[j, 1] if step.kind == SAMPLE else 1.0)
         self.atoms = sorted((x, v[0]) for x, v in atoms.items())
-        tau, u = (v.copy() for v in owner.points)  # writeable, as all arrays of kernels: no second compilation
+        tau, u = (
+            v.copy() for v in owner.points
+        )  # writeable, as all arrays of kernels: no second compilation
         # size of the s-axis: spread of the atoms, or of what is added to them
         added = [np.sqrt(s.a) for s in owner._steps if s.kind == SEMICIRCLE]
         self.unit = max(
             float(t.max()), *added, *np.abs(owner.points[0]), *np.abs(par[:, 1][ops == AFFINE]), 1e-300
         )
-        pure = all(k in (SAMPLE, INVERSE) or (k == AFFINE and r[1] == 0.0) for k, r in zip(ops, par, strict=True))
+        pure = all(
+            k in (SAMPLE, INVERSE) or (k == AFFINE and r[1] == 0.0) for k, r in zip(ops, par, strict=True)
+        )
         mean = float(self.w @ self.t)
         wide = self.t[1:] > GAP * self.t[:-1]
         gaps = np.sqrt(self.t[1:][wide]) * np.sqrt(self.t[:-1][wide])

@@ -220,7 +220,9 @@ def _deficit(p, delta, y, h, e, c):
     """
     size_y = abs(y.real) + abs(y.imag)
     size_e = abs(e.real) + abs(e.imag)
-    if size_y <= 1.000001 * size_e and size_y < abs(h.real) + abs(h.imag):  # y = e up to rounding: delta is exact
+    if size_y <= 1.000001 * size_e and size_y < abs(h.real) + abs(
+        h.imag
+    ):  # y = e up to rounding: delta is exact
         return delta - p * y, abs(delta)
     constant = 1.0 - p * c
     return constant - p * e, abs(constant)

@@ -97,14 +97,17 @@ def _node_sums(u, tau, dr, di):
 
 
 @kernel(fastmath=SUM_MATH, inline=True)
-def _signal_sums(c, w, l, t, br, bi, er, ei, zr, zi):
-    """The eight sums of signal plus noise; r = 1/G, G = l + B A, A = e t - z. See `_signal`."""
+def _signal_sums(c, w, l, t, dr, di, er, ei, zr, zi):
+    """The eight sums of signal plus noise; r = 1/G, G = l + A + delta A, A = e t - z. See `_signal`.
+
+    At a level without noise (t = 0) l - z is exact: z may come close.
+    """
     s1r = s1i = s2r = s2i = p1r = p1i = p2r = p2i = p3r = p3i = q1r = q1i = q2r = q2i = q0r = q0i = 0.0
     for i in range(w.size):
         ar = t[i] * er - zr
         ai = t[i] * ei - zi
-        gr = l[i] + (br * ar - bi * ai)
-        gi = br * ai + bi * ar
+        gr = ((l[i] - zr) + t[i] * er) + (dr * ar - di * ai)
+        gi = ai + (dr * ai + di * ar)
         n = 1.0 / (gr * gr + gi * gi)
         rr = gr * n
         ri = -gi * n
@@ -266,7 +269,7 @@ def _signal(model, z, x, system):
     b = 1.0 + x[0]
     e = -x[1]
     s1, s2, p1, p2, p3, q1, q2, q0 = _signal_sums(
-        c, w, t[0], t[1], b.real, b.imag, e.real, e.imag, z.real, z.imag
+        c, w, t[0], t[1], x[0].real, x[0].imag, e.real, e.imag, z.real, z.imag
     )
     bb = b * b
     rb = reciprocal(b)
@@ -519,7 +522,9 @@ def solve(model, z, near, jump, vectors, system, rows):
         if bend < 0.6 and (goal > 0.0 or flat > 0.1):
             for a in range(x.size):
                 y = x[a] - (level - goal) * complex(-slope[a].imag, slope[a].real)
-                trial[a] = complex(y.real, max(y.imag, 0.1 * x[a].imag * (1.0 if flat > 0.1 else goal / level)))
+                trial[a] = complex(
+                    y.real, max(y.imag, 0.1 * x[a].imag * (1.0 if flat > 0.1 else goal / level))
+                )
             ok, error, count = _newton(model, z, trial, step, held, system, rows)
             spent += count
             if ok:
@@ -590,7 +595,7 @@ def _finish(model, z, x, slope, rows):
         b = 1.0 + x[0]
         for i in range(w.size):
             a = -(x[1] * t[1, i]) - z
-            r = reciprocal(t[0, i] + b * a)
+            r = reciprocal(((t[0, i] - z) - x[1] * t[1, i]) + x[0] * a)
             m = m + w[i] * (b * r)
             # d(B/G) = (l dB - B**2 dA)/G**2
             dm = dm + w[i] * ((t[0, i] * slope[0] + (b * b) * (t[1, i] * slope[1] + 1.0)) * (r * r))

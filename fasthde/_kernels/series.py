@@ -181,7 +181,9 @@ def march(
             if count >= room:
                 return -1, state
             _coefficients(values, matrix, pdf[count])
-            top = 0.0  # of this piece: beside a nearly hard edge the others are smaller by orders, and heavier
+            top = (
+                0.0  # of this piece: beside a nearly hard edge the others are smaller by orders, and heavier
+            )
             for i in range(n):
                 top = max(top, values[i])
             good = settled(pdf[count], top, EPS * np.sqrt(noise / n) / np.pi)
