@@ -213,10 +213,10 @@ def _start(s, g0, g1, g2, e, c, mass):
 
 @kernel(inline=True)
 def _deficit(p, delta, y, h, e, c):
-    """f = 1 - p h by the form that cancels least, and the size of its constant.
+    """F = 1 - p h by the form that cancels least, and the size of its constant.
 
-    h = y + (1 - mass at 0) = e + c with c the count of the levels above the next wide gap: where the large levels alone use up
-    the samples, p c = 1, f is far smaller than any sum over all levels.
+    h = y + (1 - mass at 0) = e + c with c the count of the levels above the next wide gap: where the large levels
+    alone use up the samples, p c = 1, f is far smaller than any sum over all levels.
     """
     size_y = abs(y.real) + abs(y.imag)
     size_e = abs(e.real) + abs(e.imag)
@@ -232,8 +232,8 @@ def _deficit(p, delta, y, h, e, c):
 def steps(ops, par, tau, u, stop, s, g0, g1, g2, e, c, mass):
     """Carry the state through the first ``stop`` operations.
 
-    Returns z0, z1, z2, m0, m1, m2, h0, h1, h2, y, e, c (h = e + c), the smallest imaginary part of z before an operation, and the
-    size of the numbers that were added up to z0: what its rounding is relative to.
+    Returns z0, z1, z2, m0, m1, m2, h0, h1, h2, y, e, c (h = e + c), the smallest imaginary part of z before an
+    operation, and the size of the numbers that were added up to z0: what its rounding is relative to.
     """
     m0, m1, m2, h0, h1, h2, y = _start(s, g0, g1, g2, e, c, mass)
     z0 = s
