@@ -203,57 +203,61 @@ def _apply(f: Callable[[Array], Any], x: Array, w: Array) -> Any:
 
 
 def build(
-    density: Callable[[Array], Array], edges: Array, q: Array, hard: NDArray[np.bool_], limit: int = 60
+    density: Callable[[Array], Array], edges: Array, q: Array, hard: NDArray[np.bool_], rough: float = 1e-8
 ) -> Series:
-    """Series of a density given pointwise: all pieces at once, unresolved ones halved in the next round."""
+    """Series of a density given pointwise: all pieces at once, unresolved ones halved in the next round.
+
+    A piece is resolved when its last coefficients are at the rounding of its peak or of x; or when they are below
+    ``rough`` of the peak and halving no longer lessens them: the noise of the density given.
+    """
     series = Series(edges, q, hard)
     node, matrix = chebyshev()
     edge, sign, width, power, is_hard = series.halves
-    end = 0.5 ** (1.0 / power)
     half = np.arange(edge.size)
-    u0, u1 = np.zeros(edge.size), end.copy()
-    kept: list[tuple[int, float, float, Array]] = []
+    u0, u1 = np.zeros(edge.size), 0.5 ** (1.0 / power)
     before = np.full(edge.size, np.inf)  # last coefficients of the piece that was halved
-    for round_ in range(limit):
+    kept: list[tuple[Any, ...]] = []
+    while half.size:
         u = 0.5 * (u0 + u1)[:, None] + 0.5 * (u1 - u0)[:, None] * node
-        offset = width[half][:, None] * u ** power[half][:, None]
-        x = edge[half][:, None] + sign[half][:, None] * offset
-        values = density(x.ravel()).reshape(x.shape)
-        values = values * np.where(is_hard[half][:, None], u ** (power[half][:, None] - 1.0), 1.0)
+        h = half[:, None]
+        x = edge[h] + sign[h] * (width[h] * u ** power[h])
+        values = density(x.ravel()).reshape(x.shape) * np.where(is_hard[h], u ** (power[h] - 1.0), 1.0)
+        if np.isnan(values).any():
+            raise ArithmeticError(
+                f"the density could not be solved at x = {x[np.isnan(values)][0]:.17g}; please report this law."
+            )
         coefficients = values @ matrix.T
         peak = values.max(axis=1)
         step = np.abs(np.diff(values, axis=1)) / np.maximum(np.abs(np.diff(x, axis=1)), 1e-300)
         noise = (step * np.abs(x[:, 1:])).max(axis=1)
         tail = np.abs(coefficients[:, -3:]).max(axis=1)
-        good = (tail <= 4 * _EPS * peak + 0.25 * _EPS * noise) | (u1 - u0 < 1e-12)
-        # what halving does not lessen is the noise of the density given
-        good |= (tail <= 1e-8 * peak) & (tail > 0.2 * before)
-        good |= (round_ == limit - 1) | (half.size > _MANY)
-        kept += [(int(half[i]), u0[i], u1[i], coefficients[i]) for i in np.flatnonzero(good)]
-        if good.all():
-            break
+        good = tail <= 4.0 * _EPS * peak + 0.25 * _EPS * noise
+        good |= (tail <= rough * peak) & (tail > 0.2 * before)
+        good |= (u1 - u0 < 1e-12) | (half.size > _MANY)
+        kept.append((half[good], u0[good], u1[good], coefficients[good]))
         middle = 0.5 * (u0 + u1)[~good]
-        before = np.concatenate((tail[~good], tail[~good]))
+        half, before = np.tile(half[~good], 2), np.tile(tail[~good], 2)
         u0, u1 = np.concatenate((u0[~good], middle)), np.concatenate((middle, u1[~good]))
-        half = np.concatenate((half[~good], half[~good]))
-    kept.sort(key=lambda item: (item[0], item[1]))
-    where = np.array([item[0] for item in kept], np.int64)
-    starts = np.array([item[1] for item in kept])
-    stops = np.array([item[2] for item in kept])
-    pdf = np.array([item[3] for item in kept]).reshape(-1, node.size)
-    mass = np.empty((len(kept), node.size + 2))
-    counts = np.bincount(where, minlength=edge.size).astype(np.int64)
-    kernels.integrate_rows(series.halves, counts, starts, stops, pdf, mass)
-    return series.fill(where, starts, stops, pdf, mass)
+    half, u0, u1, pdf = (np.concatenate(v) for v in zip(*kept, strict=True))
+    order = np.lexsort((u0, half))
+    half, u0, u1, pdf = half[order].astype(np.int64), u0[order], u1[order], np.ascontiguousarray(pdf[order])
+    mass = np.empty((half.size, node.size + 2))
+    counts = np.bincount(half, minlength=edge.size).astype(np.int64)
+    kernels.integrate_rows(series.halves, counts, u0, u1, pdf, mass)
+    return series.fill(half, u0, u1, pdf, mass)
 
 
 def follow(
     series: Series, pack: Any, owner: NDArray[np.int64], reach: Array, s: Array, bend: Array
-) -> Series:
-    """Series of chains, from the places ``s`` of their edges (see `kernels.march`)."""
+) -> tuple[Series, NDArray[np.bool_]]:
+    """Series of chains, from the places ``s`` of their edges (see `kernels.march`); NaN where they are lost.
+
+    The second result says which half-intervals could not be followed.
+    """
     node, matrix = chebyshev()
     n = node.size
     todo = np.arange(series.edges.size)
+    lost = np.zeros(todo.size, bool)
     room = 32
     kept: list[tuple[Any, ...]] = []
     while todo.size:
@@ -267,16 +271,16 @@ def follow(
         )  # fmt: skip
         work = 300.0 * todo.size * min(pack[4].size / max(reach.size, 1), 2000)
         _jit.map_rows(kernels.series_rows, None, todo.size, work, None, *args)
-        if (counts == -2).any() or room > 10_000:
-            raise ArithmeticError(
-                "the density could not be followed across the support; please report this law."
-            )
+        bad = (counts == -2) | ((counts == -1) & (room > 10_000))
+        lost[todo[bad]] = True
+        for i in np.flatnonzero(bad):  # one piece without a value
+            counts[i], u0[i * room], u1[i * room], pdf[i * room], mass[i * room] = 1, 0.0, 1.0, np.nan, np.nan
         used = (np.arange(room) < counts[:, None]).ravel()
         kept.append((np.repeat(todo, np.maximum(counts, 0)), u0[used], u1[used], pdf[used], mass[used]))
         todo = todo[counts < 0]
         room *= 8
     if not kept:
-        return series
+        return series, lost
     half, *rest = (np.concatenate(v) for v in zip(*kept, strict=True))
     order = np.argsort(half, kind="stable")
-    return series.fill(half[order], *(v[order] for v in rest))
+    return series.fill(half[order], *(v[order] for v in rest)), lost
