@@ -128,7 +128,7 @@ def _cauchy(coefficient, x):
 
 @kernel
 def node_sums(law, d):
-    """e = E[g/(1 + g d)], -de/dd = E[g**2/(1 + g d)**2] and h = E[1/(1 + g d); g /= 0]."""
+    """E = E[g/(1 + g d)], -de/dd = E[g**2/(1 + g d)**2] and h = E[1/(1 + g d); g /= 0]."""
     g, q, near, mid, half, coefficient, atoms, masses, _, _, _ = law
     e, f, h = _sums(atoms, masses, 0, atoms.size, d.real, d.imag)
     some = abs(d.real) + abs(d.imag) > 0.0
@@ -166,13 +166,13 @@ def channel_rows(law, channels, d, out):
 
     channels = (nodes' masses (m, size), coefficients (m, cells, 24), atoms' masses (m, atoms)); out (m, 2, points).
     """
-    g, q, near, mid, half, coefficient, atoms, masses, _, _, _ = law
+    g, _, near, mid, half, _, atoms, _, _, _, _ = law
     nodes, table, points = channels
     for i in range(d.size):
         some = abs(d[i].real) + abs(d[i].imag) > 0.0
         gamma = -reciprocal(d[i]) if some else complex(0.0, 0.0)
         for m in range(nodes.shape[0]):
-            e, f, h = _sums(atoms, points[m], 0, atoms.size, d[i].real, d[i].imag)
+            e, f, _ = _sums(atoms, points[m], 0, atoms.size, d[i].real, d[i].imag)
             for k in range(mid.size):
                 r = 1.0 / half[k]
                 x = complex((gamma.real - mid[k]) * r, gamma.imag * r)
@@ -184,7 +184,7 @@ def channel_rows(law, channels, d, out):
                     e = e + gamma * (a - mass)
                     f = f + gamma * gamma * (mass - 2.0 * a - y * y * slope)
                 else:
-                    e1, f1, h1 = _sums(g, nodes[m], NODES * k, NODES * (k + 1), d[i].real, d[i].imag)
+                    e1, f1, _ = _sums(g, nodes[m], NODES * k, NODES * (k + 1), d[i].real, d[i].imag)
                     e = e + e1
                     f = f + f1
             out[m, 0, i] = e
@@ -226,15 +226,15 @@ def _size(x):
 
 @kernel(inline=True)
 def _equation(law, z, d):
-    """F, dF/d delta, dF/dz at delta = d, and e."""
+    """F, dF/d delta and dF/dz at delta = d."""
     w, t, head = law[8], law[9], law[10]
     c = head[0]
     e, f, h = node_sums(law, d)
     s, p, r, q = _level_sums(w, t, e.real, e.imag, z.real, z.imag)
     zq = c * (z * q)
     if max(abs(head[1]), max(_size(h), _size(zq))) < 0.5 * _size(e * d):
-        return head[1] - h - zq, (e - d * f) - c * (z * r * f), -c * (e * r), e
-    return d - c * s, 1.0 - c * (p * f), -c * r, e
+        return head[1] - h - zq, (e - d * f) - c * (z * r * f), -c * (e * r)
+    return d - c * s, 1.0 - c * (p * f), -c * r
 
 
 @kernel
@@ -249,7 +249,7 @@ def newton(law, z, d):
     count = 0
     done = False
     while count < LIMIT:
-        value, jacobian, dz, e = _equation(law, z, d)
+        value, jacobian, dz = _equation(law, z, d)
         count += 1
         r = reciprocal(jacobian)
         step = value * r
@@ -259,11 +259,11 @@ def newton(law, z, d):
             return d, slope, False, np.inf, count
         new = d - step
         damped = False
-        if d.imag > 0.0 and new.imag <= 0.1 * d.imag:
-            # at the real axis the equation is continued through it; elsewhere the half-plane is not left
-            if z.imag > 0.0 or abs(new.imag) > 0.02 * abs(new.real) or d.imag > 0.1 * abs(d.real):
-                new = complex(new.real, 0.1 * d.imag)
-                damped = True
+        # at the real axis the equation is continued through it; elsewhere the half-plane is not left
+        far = z.imag > 0.0 or abs(new.imag) > 0.02 * abs(new.real) or d.imag > 0.1 * abs(d.real)
+        if d.imag > 0.0 and new.imag <= 0.1 * d.imag and far:
+            new = complex(new.real, 0.1 * d.imag)
+            damped = True
         small = abs(step.imag) <= 1e-9 * abs(new.imag)
         d = new
         if damped:
@@ -290,11 +290,11 @@ def newton(law, z, d):
 
 @kernel
 def solve(law, z, guess):
-    """delta at z, Im z >= 0; on the real axis its limit from above. First from the guess, if its Im > 0.
+    """Delta at z, Im z >= 0; on the real axis its limit from above. First from the guess, if its Im > 0.
 
     Returns delta, d delta/dz, status, residual, evaluations.
     """
-    w, t, head = law[8], law[9], law[10]
+    head = law[10]
     goal = z.imag
     spent = 0
     d = guess
@@ -394,8 +394,8 @@ def transform_rows(start, stop, z, chunk, law, out, status, count):
                 continue
             guess = d
             before = z[i]
-            e, f, h = node_sums(law, d)
-            s, p, r, q = _level_sums(w, t, e.real, e.imag, z[i].real, z[i].imag)
+            e, _, _ = node_sums(law, d)
+            _, _, _, q = _level_sums(w, t, e.real, e.imag, z[i].real, z[i].imag)
             if head[2] > 0.0:
                 q = q - head[2] * reciprocal(z[i])
             out[0, i] = d
@@ -474,7 +474,7 @@ def curve_rows(law, d, low, high, out):
                 s2 = s - (a - b) / slope
             if not left < s2 < right:
                 s2 = 0.5 * (left + right)
-            if abs(s2 - s) <= 2.0 * EPS * abs(s) or s2 == left or s2 == right:
+            if abs(s2 - s) <= 2.0 * EPS * abs(s) or s2 in (left, right):
                 s = s2
                 break
             s = s2

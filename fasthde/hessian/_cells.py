@@ -1,0 +1,289 @@
+"""Cells of a function of a Gaussian variable: pieces of its law with a smooth density."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fasthde._kernels.hessian import NODES
+
+Array = NDArray[np.float64]
+
+_EPS = float(np.finfo(float).eps)
+
+
+class Cells(NamedTuple):
+    """Finished cells: nodes and masses (cells, 24), channels (4, cells, 24), ends, flag, coefficients."""
+
+    g: Array
+    q: Array
+    low: Array
+    high: Array
+    smooth: NDArray[np.bool_]
+    coefficients: Array
+    row: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls) -> Cells:
+        z = np.zeros(0)
+        return cls(
+            np.zeros((0, NODES)), np.zeros((4, 0, NODES)), z, z, np.zeros(0, bool),
+            np.zeros((4, 0, NODES)), np.zeros(0, np.int64),
+        )  # fmt: skip
+
+    @classmethod
+    def join(cls, many: list[Cells]) -> Cells:
+        if not many:
+            return cls.empty()
+        axes = (0, 1, 0, 0, 0, 1, 0)
+        return cls(
+            *(
+                np.concatenate([getattr(m, f) for m in many], axis=a)
+                for f, a in zip(cls._fields, axes, strict=True)
+            )
+        )
+
+    def take(self, keep: Any) -> Cells:
+        return Cells(
+            self.g[keep], self.q[:, keep], self.low[keep], self.high[keep], self.smooth[keep],
+            self.coefficients[:, keep], self.row[keep],
+        )  # fmt: skip
+
+
+@functools.cache
+def gauss(points: int) -> tuple[Array, Array]:
+    """Gauss-Legendre rule to the last bit: NumPy's weights lose two digits at 48 points, Legendre series three more."""
+    x: Any = np.polynomial.legendre.leggauss(points)[0].astype(np.longdouble)
+    for _ in range(3):
+        before: Any = np.ones_like(x)
+        value: Any = x.copy()
+        for k in range(1, points):
+            before, value = value, ((2 * k + 1) * x * value - k * before) / (k + 1)
+        slope = points * (before - x * value) / (1 - x * x)
+        x = x - value / slope
+    return x.astype(np.float64), (2 / ((1 - x * x) * slope * slope)).astype(np.float64)
+
+
+@functools.cache
+def legendre(points: int) -> tuple[Array, Array, Array]:
+    """Gauss-Legendre nodes, weights, and the matrix from values there to 24 Legendre coefficients."""
+    x, w = gauss(points)
+    table = np.polynomial.legendre.legvander(x, NODES - 1)
+    return x, w, (np.arange(NODES) + 0.5)[:, None] * table.T * w
+
+
+class Source(NamedTuple):
+    """Weights g(t, row) of one-dimensional variables t, and the densities of t times 1, s1**2, s1 s2, s2**2.
+
+    Every row is a variable of its own on [low, high]. ``floor``: mass below which a cell is left out; ``tol``:
+    relative size at which a density's last coefficients count as resolved; ``depth``: halvings of an unresolved cell.
+    """
+
+    g: Callable[[Array, NDArray[np.int64]], Array]
+    channels: Callable[[Array, NDArray[np.int64]], Array]
+    rows: int
+    breaks: Array
+    floor: float
+    tol: float
+    depth: int
+
+
+def _grid(source: Source, a: Array, b: Array, row: NDArray[np.int64], x: Array) -> tuple[Array, Array]:
+    t = 0.5 * (a + b)[:, None] + 0.5 * (b - a)[:, None] * x
+    g = np.asarray(source.g(t, row[:, None]), dtype=np.float64)
+    if not np.isfinite(g).all():
+        i, j = np.argwhere(~np.isfinite(g))[0]
+        raise ValueError(
+            f"the weights must be finite over the range of the data (16.5 standard deviations); got {g[i, j]} at "
+            f"t = {t[i, j]:.4g} standard deviations. Use smaller w and w_star, or mend the second derivative."
+        )
+    return t, g
+
+
+def _find_breaks(source: Source, levels: Array) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Pieces (a, b, row) on which g is smooth and monotone and crosses none of the levels."""
+    edges = source.breaks
+    a, b = np.tile(edges[:-1], source.rows), np.tile(edges[1:], source.rows)
+    row = np.repeat(np.arange(source.rows), edges.size - 1)
+    rows, points = [row, row], [a, b]
+    x, _, matrix = legendre(NODES)
+    derivative = np.polynomial.legendre.legder(np.eye(NODES)).T
+    for _ in range(70):
+        if not a.size:
+            break
+        t, g = _grid(source, a, b, row, x)
+        mass = source.channels(t, row[:, None])[0].max(axis=1) * (b - a)
+        c = g @ matrix.T
+        top = np.abs(g).max(axis=1)
+        tiny = b - a <= 2.0**-46 * np.maximum(np.abs(a), np.abs(b))
+        void = mass < source.floor
+        smooth = _settled(c, top)[0] | (np.abs(c[:, -3:]).max(axis=1) <= 1e-13 * top)
+        jump = ~smooth & tiny & ~void
+        rows.append(row[jump])
+        points.append(0.5 * (a + b)[jump])
+        good = np.flatnonzero(smooth & ~void)
+        curves = [(c[good] @ derivative, 1e-11 * top[good])]
+        for level in levels:
+            shifted = c[good].copy()
+            shifted[:, 0] -= level
+            curves.append((shifted, np.zeros(good.size)))
+        for series, noise in curves:
+            k, root = _roots(series, noise)
+            k = good[k]
+            rows.append(row[k])
+            points.append(0.5 * (a[k] + b[k]) + 0.5 * (b[k] - a[k]) * root)
+        again = ~smooth & ~tiny & ~void
+        middle = 0.5 * (a + b)[again]
+        a, b = np.concatenate([a[again], middle]), np.concatenate([middle, b[again]])
+        row = np.concatenate([row[again], row[again]])
+    every, at = np.concatenate(rows), np.concatenate(points)
+    order = np.lexsort((at, every))
+    every, at = every[order], at[order]
+    new = (np.diff(at) > 2.0**-44 * np.maximum(np.abs(at[1:]), 1e-3)) | (np.diff(every) > 0)
+    kept = np.concatenate(([True], new))
+    every, at = every[kept], at[kept]
+    inner = every[:-1] == every[1:]
+    return at[:-1][inner], at[1:][inner], every[:-1][inner]
+
+
+def _settled(c: Array, top: Array) -> tuple[NDArray[np.bool_], Array]:
+    """Whether series end in rounding (their last terms fall no more, below 1e-12), and its level (0: unknown)."""
+    end, before = np.abs(c[:, -4:]).max(axis=1), np.abs(c[:, 12:18]).max(axis=1)
+    good = (end <= 2.0 * NODES * _EPS * top) | ((end > 0.1 * before) & (end <= 1e-12 * top))
+    return good, np.where(good, np.minimum(2.0 * np.maximum(end, 0.0), 1e-12 * top), 0.0)
+
+
+def _roots(series: Array, noise: Array) -> tuple[NDArray[np.int64], Array]:
+    """Sign changes beyond the noise of Legendre series on (-1, 1): which series, and where."""
+    fine = np.linspace(-1.0, 1.0, 65)
+    size = series.shape[1] - 1
+    values = series @ np.polynomial.legendre.legvander(fine, size).T
+    sign = np.where(np.abs(values) > noise[:, None], np.sign(values), 0.0)
+    k, j = np.nonzero(sign[:, :-1] * sign[:, 1:] < 0.0)
+    # through points that are 0 themselves
+    k0, j0 = np.nonzero((sign[:, 1:-1] == 0.0) & (sign[:, :-2] * sign[:, 2:] < 0.0))
+    k, j, last = np.concatenate([k, k0]), np.concatenate([j, j0]), np.concatenate([j + 1, j0 + 2])
+    low, high = fine[j], fine[last]
+    table = series[k]
+    start = np.sign(values[k, j])
+    for _ in range(54):
+        middle = 0.5 * (low + high)
+        value = (np.polynomial.legendre.legvander(middle, size) * table).sum(axis=1)
+        left = np.sign(value) == start
+        low, high = np.where(left, middle, low), np.where(left, high, middle)
+    return k, 0.5 * (low + high)
+
+
+def make_cells(source: Source, levels: Array) -> tuple[Cells, Array, Array, NDArray[np.int64]]:
+    """Cells of every row; atoms where g is constant (their values, channel masses and rows)."""
+    a, b, row = _find_breaks(source, levels)
+    least = (b - a) * 2.0**-source.depth
+    x, weight, matrix = legendre(NODES)
+    fine, fine_weight, _ = legendre(2 * NODES)
+    fine_table = np.polynomial.legendre.legvander(fine, NODES - 1)
+    sign = (-1.0) ** np.arange(NODES)
+    noise = 2.0 * _EPS * (1.0 + np.arange(NODES))
+    done: list[Cells] = []
+    atoms, atom_mass, atom_row = [np.zeros(0)], [np.zeros((4, 0))], [np.zeros(0, np.int64)]
+    for _ in range(70):
+        if not a.size:
+            break
+        half = 0.5 * (b - a)[:, None]
+        t, g = _grid(source, a, b, row, x)
+        q = source.channels(t, row[:, None]) * (half * weight)
+        mass = q[0].sum(axis=1)
+        keep = mass >= source.floor
+        spread, top = np.ptp(g, axis=1), np.abs(g).max(axis=1)
+        flat = keep & (spread <= 64 * _EPS * top)
+        atoms.append(g[flat].mean(axis=1))
+        atom_mass.append(q[:, flat].sum(axis=2))
+        atom_row.append(row[flat])
+        rest = keep & ~flat
+        a, b, row, least, half, g, q, mass = (
+            a[rest], b[rest], row[rest], least[rest], half[rest], g[rest], q[:, rest], mass[rest],
+        )  # fmt: skip
+        if not a.size:
+            break
+        t2 = 0.5 * (a + b)[:, None] + half * fine
+        q2 = source.channels(t2, row[:, None]) * (half * fine_weight)
+        # g by its series without the terms that are rounding, about its mean: no noise for the density to amplify
+        top = np.abs(g).max(axis=1)
+        c = g @ matrix.T
+        smooth, level = _settled(c, top)
+        smooth |= np.abs(c[:, -3:]).max(axis=1) <= 1e-13 * np.ptp(g, axis=1)
+        sure = np.abs(c) > np.maximum(noise * top[:, None], level[:, None])
+        last = NODES - 1 - np.argmax(sure[:, ::-1], axis=1)
+        c[np.arange(NODES) > last[:, None]] = 0.0
+        mean, c[:, 0] = c[:, 0].copy(), 0.0
+        ends = np.stack([c @ sign, c.sum(axis=1)], axis=1)
+        g2 = c @ fine_table.T
+        low, high = np.minimum(ends.min(axis=1), g2.min(axis=1)), np.maximum(ends.max(axis=1), g2.max(axis=1))
+        steps = np.diff(g2, axis=1)
+        smooth &= (steps > 0.0).all(axis=1) | (steps < 0.0).all(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = np.clip((2.0 * g2 - (low + high)[:, None]) / (high - low)[:, None], -1.0, 1.0)
+        table = np.polynomial.legendre.legvander(np.nan_to_num(z), NODES - 1) * (np.arange(NODES) + 0.5)
+        coefficients = np.einsum("mij,ijk->mik", q2, table)
+        low, high = mean + low, mean + high
+        tail = np.abs(coefficients[:, :, -3:]).max(axis=2)
+        size = np.abs(coefficients).max(axis=2)
+        tol = np.where(mass > 1e-18, source.tol, 1e-9)
+        smooth &= (tail[0] <= tol * size[0]) & (tail[1] + tail[3] <= tol * (size[1] + size[3]))
+        smooth &= np.abs(mass - q2[0].sum(axis=1)) <= tol * mass
+        tiny = b - a <= least
+        out = smooth | tiny
+        done.append(
+            Cells(*_ascending(g[out], q[:, out]), low[out], high[out], smooth[out],
+                   np.where(smooth[out][None, :, None], coefficients[:, out], 0.0), row[out])
+        )  # fmt: skip
+        middle = 0.5 * (a + b)[~out]
+        a, b = np.concatenate([a[~out], middle]), np.concatenate([middle, b[~out]])
+        row, least = np.concatenate([row[~out]] * 2), np.concatenate([least[~out]] * 2)
+    return (
+        Cells.join(done),
+        np.concatenate(atoms),
+        np.concatenate(atom_mass, axis=1),
+        np.concatenate(atom_row),
+    )
+
+
+def _ascending(g: Array, q: Array) -> tuple[Array, Array]:
+    order = np.argsort(g, axis=1, kind="stable")
+    return np.take_along_axis(g, order, 1), np.take_along_axis(q, order[None], 2)
+
+
+class Cut(NamedTuple):
+    """Weights outside [low, high] become 0, or the nearer end (clip)."""
+
+    low: float
+    high: float
+    clip: bool
+
+    @property
+    def levels(self) -> Array:
+        return np.array([x for x in (self.low, self.high) if np.isfinite(x)])
+
+    def apply(self, cells: Cells, atoms: Array, masses: Array) -> tuple[Cells, Array, Array]:
+        middle = cells.g[:, NODES // 2]
+        inside = (middle >= self.low) & (middle <= self.high)
+        lost, mass = cells.g[~inside], cells.q[:, ~inside]
+        moved = np.clip(lost, self.low, self.high) if self.clip else np.zeros_like(lost)
+        atoms = np.where(
+            (atoms >= self.low) & (atoms <= self.high),
+            atoms,
+            np.clip(atoms, self.low, self.high) if self.clip else 0.0,
+        )
+        every = np.concatenate([moved.ravel(), atoms])
+        sums = np.concatenate([mass.reshape(4, -1), masses], axis=1)
+        value, index = np.unique(every, return_inverse=True)
+        total = np.stack([np.bincount(index, s, value.size) for s in sums])
+        return cells.take(inside), np.asarray(value, np.float64), np.asarray(total, np.float64)
+
+    def limits(self, limits: tuple[float, float] | None) -> tuple[float, float] | None:
+        if limits is None:
+            return None
+        return max(limits[0], self.low), min(limits[1], self.high)
