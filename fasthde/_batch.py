@@ -16,7 +16,7 @@ from fasthde._kernels import series as series_kernels
 from fasthde._kernels.chain import SAMPLE
 from fasthde._results import Status, freeze
 from fasthde._series import Series, follow
-from fasthde.laws import _EPS, GAP, Law
+from fasthde.laws import _EPS, GAP, LEAST, Law
 from fasthde.spectrum import Spectrum
 
 Array = NDArray[np.float64]
@@ -83,7 +83,8 @@ class LawBatch:
     ratio : ndarray, shape (k,)
         p/n of each law.
     status : ndarray of int, shape (k,)
-        `Status` of each: INVALID for a ratio that is not positive or a spectrum that is not one.
+        `Status` of each: INVALID for a ratio that is not positive, or eigenvalues that are not 0 or between 1e-90 and
+        1e90; NOT_CONVERGED where the density could not be followed.
     support : list of ndarray, shape (intervals, 2)
         Support of each law.
     atoms : list of list of (location, mass)
@@ -95,7 +96,7 @@ class LawBatch:
         self.ratio = freeze(ratio)
         good = (ratio > 0.0) & np.isfinite(ratio)
         for i, (t, _) in enumerate(rows):
-            good[i] &= bool(np.isfinite(t).all() and (t >= 0.0).all() and (t > 0.0).any())
+            good[i] &= bool(((t == 0.0) | ((t >= LEAST) & (t <= 1.0 / LEAST))).all() and (t > 0.0).any())
         self.status = freeze(np.where(good, int(Status.CONVERGED), int(Status.INVALID)))
         self._index = np.flatnonzero(good)
         self._prepare()
@@ -211,7 +212,10 @@ class LawBatch:
     def _build(self) -> Series:
         if self._series is None:
             series = Series(self._edges, np.full(self._edges.size, 2.0), self._hard)
-            self._series = follow(series, self._pack, self._whose, self._reaches(), self._s, self._bend)
+            self._series, lost = follow(series, self._pack, self._whose, self._reaches(), self._s, self._bend)
+            status = self.status.copy()
+            status[self._index[self._whose[lost]]] = Status.NOT_CONVERGED
+            self.status = freeze(status)
         return self._series
 
     # ---------------------------------------------------------------------------------------------- values
@@ -243,6 +247,7 @@ class LawBatch:
         if kind == 1:
             part += self._mass[:, None] * (used >= 0.0)
         out[self._index] = part
+        out[self.status != Status.CONVERGED] = np.nan
         return out
 
     def pdf(self, x: ArrayLike) -> Array:
@@ -275,17 +280,17 @@ class LawBatch:
         return np.clip(self._evaluate(x, 1), 0.0, 1.0)
 
     def stieltjes(self, z: ArrayLike) -> NDArray[np.complex128]:
-        """Stieltjes transforms at complex points off the real axis, or real points left of all spectra.
+        """Stieltjes transforms.
 
         Parameters
         ----------
         z : array_like, shape (m,) or (k, m)
-            Complex numbers, Im z != 0, or negative ones.
+            Complex numbers, or real ones.
 
         Returns
         -------
         ndarray of complex, shape (k, m)
-            NaN for other real points and in the rows of invalid laws.
+            NaN for real points on the spectrum of a law, and in the rows of invalid laws.
         """
         points = _complex_array("z", z).astype(np.complex128)
         points = np.atleast_1d(points)[None] if points.ndim < 2 else points
@@ -297,20 +302,35 @@ class LawBatch:
         flat = used.ravel()
         owner = np.repeat(np.arange(self._index.size), used.shape[1])
         value = np.full(flat.size, np.nan, np.complex128)
-        real = (flat.imag == 0.0) & (flat.real < 0.0)
-        above = flat.imag != 0.0
-        half = np.ascontiguousarray(flat[above].real + 1j * np.abs(flat[above].imag))
+        above = np.flatnonzero(np.isfinite(flat) & (flat.imag != 0.0))
+        half = np.where(flat[above].imag < 0.0, flat[above].conj(), flat[above])
         solved = np.empty((4, half.size), np.complex128)
         status, count = np.empty(half.size, np.int64), np.empty(half.size, np.int64)
         args = (half, owner[above], self._reaches(), self._pack, solved, status, count)
         _jit.map_rows(kernels.transform_rows, None, half.size, 100.0 * half.size, None, *args)
         value[above] = np.where(flat[above].imag < 0.0, solved[0].conj(), solved[0])
-        x = np.ascontiguousarray(flat[real].real)
-        solved_real = np.empty((3, x.size))
-        status, count = np.empty(x.size, np.int64), np.empty(x.size, np.int64)
-        lows, highs = np.full(self._index.size, -np.inf), self._s[2 * self._spans[:-1]]
-        args_real = (x, owner[real], owner[real], lows, highs, self._pack, solved_real, status, count)
-        _jit.map_rows(kernels.real_rows, None, x.size, 30.0 * x.size, None, *args_real)
-        value[real] = solved_real[0]
+        real = np.flatnonzero(np.isfinite(flat) & (flat.imag == 0.0))
+        value[real] = self._at_real(flat[real].real, owner[real])
         out[self._index] = value.reshape(used.shape)
         return out
+
+    def _at_real(self, x: Array, owner: NDArray[np.int64]) -> Array:
+        """Transforms at real points; NaN on the spectrum."""
+        laws = self._spans.size - 1
+        lows, highs = (
+            np.insert(self._s[k::2], at, end)
+            for k, at, end in ((1, self._spans[:-1], -np.inf), (0, self._spans[1:], np.inf))
+        )
+        first = self._spans[:-1] + np.arange(laws)  # component of each law
+        component = np.full(x.size, -1, np.int64)
+        for j in np.unique(owner):
+            edges = self._edges[2 * self._spans[j] : 2 * self._spans[j + 1]]
+            mine = owner == j
+            at = np.searchsorted(edges, x[mine])
+            outside = (at % 2 == 0) & ~np.isin(x[mine], edges) & ((x[mine] != 0.0) | (self._mass[j] == 0.0))
+            component[mine] = np.where(outside, first[j] + at // 2, -1)
+        out = np.empty((3, x.size))
+        status, count = np.empty(x.size, np.int64), np.empty(x.size, np.int64)
+        args = (np.ascontiguousarray(x), owner, component, lows, highs, self._pack)
+        _jit.map_rows(kernels.real_rows, None, x.size, 30.0 * x.size, None, *args, out, status, count)
+        return np.asarray(out[0])

@@ -73,7 +73,8 @@ class Series:
         self.u0, self.u1, self.pdf, self.mass = u0, u1, pdf, mass
         ends = self.mass[self.first[1:] - 1].sum(axis=1)
         each = ends[::2] + ends[1::2]
-        self.total = np.array([np.concatenate(([0.0], np.cumsum(each)[:-1])), each])
+        before = np.cumsum(np.nan_to_num(each))[:-1]  # a lost interval leaves its neighbours alone
+        self.total = np.array([np.concatenate(([0.0], before)), each])
         return self
 
     def moved(self, scale: float, offset: float) -> Series:
@@ -203,25 +204,38 @@ def _apply(f: Callable[[Array], Any], x: Array, w: Array) -> Any:
 
 
 def build(
-    density: Callable[[Array], Array], edges: Array, q: Array, hard: NDArray[np.bool_], rough: float = 1e-8
+    density: Callable[..., Array],
+    edges: Array,
+    q: Array,
+    hard: NDArray[np.bool_],
+    rough: float = 1e-8,
+    local: tuple[Array, Array] | None = None,
 ) -> Series:
     """Series of a density given pointwise: all pieces at once, unresolved ones halved in the next round.
 
     A piece is resolved when its last coefficients are at the rounding of its peak or of x; or when they are below
     ``rough`` of the peak and halving no longer lessens them: the noise of the density given.
+
+    Narrow intervals far from 0 lose the digits of x - edge. With ``local``, one value a half-interval each, x is
+    counted from another place: the edge seen from there, and the exact width; density(half-interval, x) follows.
     """
     series = Series(edges, q, hard)
+    start = series.edges
+    if local is not None:
+        start, series.width = local
+        series.halves = (*series.halves[:2], series.width, *series.halves[3:])
     node, matrix = chebyshev()
-    edge, sign, width, power, is_hard = series.halves
-    half = np.arange(edge.size)
-    u0, u1 = np.zeros(edge.size), 0.5 ** (1.0 / power)
-    before = np.full(edge.size, np.inf)  # last coefficients of the piece that was halved
+    _, sign, width, power, is_hard = series.halves
+    half = np.arange(start.size)
+    u0, u1 = np.zeros(start.size), 0.5 ** (1.0 / power)
+    before = np.full(start.size, np.inf)  # last coefficients of the piece that was halved
     kept: list[tuple[Any, ...]] = []
     while half.size:
         u = 0.5 * (u0 + u1)[:, None] + 0.5 * (u1 - u0)[:, None] * node
         h = half[:, None]
-        x = edge[h] + sign[h] * (width[h] * u ** power[h])
-        values = density(x.ravel()).reshape(x.shape) * np.where(is_hard[h], u ** (power[h] - 1.0), 1.0)
+        x = start[h] + sign[h] * (width[h] * u ** power[h])
+        args = (x.ravel(),) if local is None else (np.repeat(half, node.size), x.ravel())
+        values = density(*args).reshape(x.shape) * np.where(is_hard[h], u ** (power[h] - 1.0), 1.0)
         if np.isnan(values).any():
             raise ArithmeticError(
                 f"the density could not be solved at x = {x[np.isnan(values)][0]:.17g}; please report this law."
@@ -242,7 +256,7 @@ def build(
     order = np.lexsort((u0, half))
     half, u0, u1, pdf = half[order].astype(np.int64), u0[order], u1[order], np.ascontiguousarray(pdf[order])
     mass = np.empty((half.size, node.size + 2))
-    counts = np.bincount(half, minlength=edge.size).astype(np.int64)
+    counts = np.bincount(half, minlength=start.size).astype(np.int64)
     kernels.integrate_rows(series.halves, counts, u0, u1, pdf, mass)
     return series.fill(half, u0, u1, pdf, mass)
 

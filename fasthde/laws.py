@@ -29,6 +29,9 @@ _EPS = float(np.finfo(float).eps)
 #: Neighbours of the spectrum this far apart (a factor) are counted apart: the large ones may use up the samples.
 GAP = 30.0
 
+#: Positive eigenvalues lie between this and its inverse: their third powers must be numbers.
+LEAST = 1e-90
+
 _RATIO = "The ratio is p/n, dimension over samples."
 
 
@@ -488,7 +491,8 @@ class Law(Distribution):
         """Series of the law before its last shift and scaling, moved: a hard edge then sits at 0 exactly."""
         outside_ = self._outside
         halves = outside_.edges.size
-        scale, offset, law = self._chain.stripped()
+        chain = self._chain
+        law = chain.base
         edges = outside_.base
         series = Series(edges, self._powers.ravel(), self._hard.ravel())
         if not halves:
@@ -497,14 +501,19 @@ class Law(Distribution):
         kernels.state_rows(law, law[0].size, outside_.s, state)
         bend = np.abs(state[2])
         for i in np.flatnonzero(outside_.hard):  # z ~ bend |s|**q: from a point near the edge
-            eps = 1e-5 * max(abs(outside_.s[i]), float(self._chain.t.min(initial=self._chain.unit)))
+            eps = 1e-5 * max(abs(outside_.s[i]), float(chain.t.min(initial=chain.unit)))
             near = np.empty((7, 1))
             side = np.array([outside_.s[i] + (eps if i % 2 else -eps)])
             kernels.state_rows(law, law[0].size, side, near)
             bend[i] = max(abs(near[0, 0] - edges[i]), 1e-300) / eps ** (outside_.hard[i] + 1)
         reach = np.array([max(float(edges[-1] - edges[0]), 1e-3 * float(np.abs(edges).max()))])
         owner = np.zeros(halves, np.int64)
-        return follow(series, pack_of(law), owner, reach, outside_.s, bend).moved(scale, offset)
+        series, lost = follow(series, chain.pack, owner, reach, outside_.s, bend)
+        if lost.any():
+            raise ArithmeticError(
+                "the density could not be followed across the support; please report this law."
+            )
+        return series.moved(chain.scale, chain.offset)
 
     # -------------------------------------------------------------------------------------------- solving
 
@@ -540,7 +549,8 @@ class Law(Distribution):
         distance = check.real_array("offset", offset)
         flat = distance.ravel()
         base = self._outside.base
-        scale, _, law = self._chain.stripped()
+        chain = self._chain
+        scale, law = chain.scale, chain.base
         sign = 1.0 if index % 2 == 0 else -1.0
         width = float(base[index | 1] - base[index & ~1])
         delta = flat / scale
@@ -548,73 +558,55 @@ class Law(Distribution):
         inside = (delta > 0.0) & (delta < width)
         hard = bool(self._hard.ravel()[index])
         if not hard:
-            plain = (*law[:4], self._chain.t, self._chain.w, law[7])
+            plain = (*law[:4], chain.t, chain.w, law[7])
             out[inside] = _taylor.near_edge(plain, float(self._outside.s[index]), sign, delta[inside])
         rest = inside & np.isnan(out)
         if rest.any():
             x = base[index] + sign * delta[rest]
-            m, slope = self._solve_at(law, x)
+            m, slope = self._solve_at(x)
             out[rest] = (m.imag + slope.imag * (sign * delta[rest] - (x - base[index]))) / np.pi
         out[delta == 0.0] = np.inf if hard else 0.0
         return _out((out / scale).reshape(distance.shape))
 
-    def _solve_at(self, law: tuple[Any, ...], x: Array) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Values and slopes of the transform on the real axis."""
-        z = x.astype(np.complex128)
-        out = np.empty((4, z.size), np.complex128)
-        status, count = np.empty(z.size, np.int64), np.empty(z.size, np.int64)
-        reach = np.array([max(float(np.ptp(self._outside.base)), 1e-300)])
-        kernels.transform_rows(
-            0, z.size, z, np.zeros(z.size, np.int64), reach, pack_of(law), out, status, count
-        )
+    def _solve_at(self, x: Array) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Values and slopes of the transform on the real axis, before a last shift and scaling."""
+        out, _, _ = self._rows(x.astype(np.complex128))
         return out[0], out[3]
 
     def _pdf(self, x: Array) -> Array:
         closed = self._closed
         return Distribution._pdf(self, x) if closed is None else closed.density(x)
 
-    def _solve(self, z: NDArray[np.complex128]) -> tuple[NDArray[Any], NDArray[Any], Array, Any, Any]:
-        """m, s, residual, status and count in the closed upper half-plane."""
-        z = np.ascontiguousarray(z, np.complex128)
+    def _rows(self, z: NDArray[np.complex128]) -> tuple[NDArray[Any], Any, Any]:
+        """Rows m, s, residual, dm/dz of the law before a last shift and scaling; status and count."""
+        z = np.ascontiguousarray(z)
         out = np.empty((4, z.size), np.complex128)
         status, count = np.empty(z.size, np.int64), np.empty(z.size, np.int64)
-        law = self._chain.law
-        args = (
-            z,
-            np.zeros(z.size, np.int64),
-            np.array([self._reach()]),
-            self._chain.pack,
-            out,
-            status,
-            count,
-        )
-        work = 30.0 * z.size * (min(law[4].size, 2000) + 10)
+        chain = self._chain
+        reach = np.array([self._reach() / chain.scale])
+        work = 30.0 * z.size * (min(chain.law[4].size, 2000) + 10)
+        args = (z, np.zeros(z.size, np.int64), reach, chain.pack, out, status, count)
         _jit.map_rows(kernels.transform_rows, None, z.size, work, None, *args)
-        return out[0], out[1], out[2].real, status, count
+        return out, status, count
+
+    def _solve(self, z: NDArray[np.complex128]) -> tuple[NDArray[Any], NDArray[Any], Array, Any, Any]:
+        """m, s, residual, status and count in the closed upper half-plane."""
+        chain = self._chain
+        out, status, count = self._rows((z - chain.offset) / chain.scale)
+        return out[0] / chain.scale, out[1], out[2].real, status, count
 
     def _solve_real(self, x: Array) -> tuple[Array, Array, Array, Any, Any]:
         """The same at real points off the spectrum."""
-        x = np.ascontiguousarray(x)
-        found = self._outside
-        component = np.searchsorted(found.edges, x) // 2
+        found, chain = self._outside, self._chain
+        component = (np.searchsorted(found.edges, x) // 2).astype(np.int64)
+        x = np.ascontiguousarray((x - chain.offset) / chain.scale)
         out = np.empty((3, x.size))
         status, count = np.empty(x.size, np.int64), np.empty(x.size, np.int64)
-        law = self._chain.law
         owner = np.zeros(x.size, np.int64)
-        args = (
-            x,
-            owner,
-            component.astype(np.int64),
-            found.lows,
-            found.highs,
-            self._chain.pack,
-            out,
-            status,
-            count,
-        )
-        work = 10.0 * x.size * (min(law[4].size, 2000) + 10)
+        args = (x, owner, component, found.lows, found.highs, chain.pack, out, status, count)
+        work = 10.0 * x.size * (min(chain.law[4].size, 2000) + 10)
         _jit.map_rows(kernels.real_rows, None, x.size, work, None, *args)
-        return out[0], out[1], out[2], status, count
+        return out[0] / chain.scale, out[1], out[2], status, count
 
     def _transform(self, z: NDArray[np.complex128]) -> Solved:
         closed = self._closed
@@ -679,13 +671,17 @@ class Chain:
     ----------
     law : tuple
         See `_kernels.chain`.
+    base : tuple
+        The law before a last shift and scaling, ``scale x + offset``; ``pack`` is a pack of it.
     stages : list of Atoms
         Before each operation.
     atoms : list of (location, mass)
         Of the law itself.
     """
 
-    __slots__ = ("atoms", "deltas", "law", "pack", "stages", "t", "unit", "w", "zero")
+    __slots__ = (
+        "atoms", "base", "deltas", "law", "offset", "pack", "scale", "stages", "t", "unit", "w", "zero",
+    )  # fmt: skip
 
     def __init__(self, owner: Law):
         H = owner.spectrum
@@ -745,24 +741,36 @@ class Chain:
                 par[j, 1] = rest < 1.0
             self.deltas.append(par[j, 1] if step.kind == SAMPLE else 1.0)
         self.atoms = sorted((x, v[0]) for x, v in atoms.items())
-        tau, u = (
-            v.copy() for v in owner.points
-        )  # writeable, as all arrays of kernels: no second compilation
+        # writeable, as all arrays of kernels: no second compilation
+        tau, u = (v.copy() for v in owner.points)
         # size of the s-axis: spread of the atoms, or of what is added to them
         added = [np.sqrt(s.a) for s in owner._steps if s.kind == SEMICIRCLE]
         self.unit = max(
             float(t.max()), *added, *np.abs(owner.points[0]), *np.abs(par[:, 1][ops == AFFINE]), 1e-300
         )
-        pure = all(
-            k in (SAMPLE, INVERSE) or (k == AFFINE and r[1] == 0.0) for k, r in zip(ops, par, strict=True)
-        )
+        for size in (self.unit, *self.t[:1]):
+            if size != 1e-300 and not LEAST <= size <= 1.0 / LEAST:
+                raise ValueError(
+                    f"positive eigenvalues of a law must lie between {LEAST} and {1.0 / LEAST:g}; got {size:.3g}. "
+                    "Set to 0 those that are too small beside the others, or divide all by one number and .scale() "
+                    "the law."
+                )
         mean = float(self.w @ self.t)
         wide = self.t[1:] > GAP * self.t[:-1]
         gaps = np.sqrt(self.t[1:][wide]) * np.sqrt(self.t[:-1][wide])
-        head = np.concatenate(([self.zero, atoms.get(0.0, _NONE)[0], float(pure), mean], gaps))
+        head = np.concatenate(([self.zero, atoms.get(0.0, _NONE)[0], _pure(ops, par), mean], gaps))
         t, w, *tree = _tree.grow(self.t, self.w)
         self.law = (ops, par, tau, u, t, w, w * t, head, *tree)
-        self.pack = pack_of(self.law)
+        # A last shift and scaling stay outside the kernels: z - b is exact next to an atom or a hard edge at b,
+        # where (the law at s) + b would lose what s knows.
+        self.scale, self.offset, self.base = 1.0, 0.0, self.law
+        if ops.size and ops[-1] == AFFINE:
+            self.scale, self.offset = float(par[-1, 0]), float(par[-1, 1])
+            before = self.stages[-1].get(0.0, _NONE)[0]
+            ops, par = ops[:-1].copy(), par[:-1].copy()
+            head = np.concatenate(([self.zero, before, _pure(ops, par)], head[3:]))
+            self.base = (ops, par, *self.law[2:7], head, *tree)
+        self.pack = pack_of(self.base)
 
     def thresholds(self, j: int, lows: Array, highs: Array) -> list[tuple[float, float]]:
         """Atoms, as (location, s), that operation j dissolves just so: the density is infinite there."""
@@ -778,12 +786,12 @@ class Chain:
             if abs(m - loss) <= 4.0 * _EPS
         ]
 
-    def stripped(self) -> tuple[float, float, tuple[Any, ...]]:
-        """The last scaling and shift, and the law before them."""
-        ops, par, *rest = self.law
-        if not ops.size or ops[-1] != AFFINE:
-            return 1.0, 0.0, self.law
-        return float(par[-1, 0]), float(par[-1, 1]), (ops[:-1].copy(), par[:-1].copy(), *rest)
+
+def _pure(ops: NDArray[np.int64], par: Array) -> float:
+    """1 if all operations are multiplicative."""
+    return float(
+        all(k in (SAMPLE, INVERSE) or (k == AFFINE and r[1] == 0.0) for k, r in zip(ops, par, strict=True))
+    )
 
 
 def pack_of(law: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -887,14 +895,14 @@ def _first_gaps(chain: Chain, j: int, scale: float, offset: float) -> tuple[Arra
     if chain.zero > 0.0:
         t, w = np.concatenate(([0.0], t)), np.concatenate(([chain.zero], w))
     z = scale * t + offset
-    strength = chain.law[1][j, 0] * w * (z * z if chain.law[0][j] == SAMPLE else 1.0) / scale**2
+    root = np.cbrt(chain.law[1][j, 0] * w / scale**2)
     if chain.law[0][j] == SAMPLE:  # an atom at 0 is no barrier
-        t, strength, z = t[z != 0.0], strength[z != 0.0], z[z != 0.0]
-    root = np.cbrt(strength)
+        t, root, z = t[z != 0.0], root[z != 0.0], z[z != 0.0]
+        root = root * np.cbrt(z) ** 2  # in this order: the square of a tiny level would vanish
     gap = np.diff(t)
     can = (root[:-1] + root[1:]) ** 3 < gap**2
     left, right, a, b = t[:-1][can], t[1:][can], root[:-1][can], root[1:][can]
-    total = float(np.sqrt(strength.sum()))
+    total = float(np.sqrt((root**3).sum()))
     lows = np.concatenate(([-np.inf], left, [t[-1]]))
     highs = np.concatenate(([t[0]], right, [np.inf]))
     inner = left + (right - left) * a / (a + b)

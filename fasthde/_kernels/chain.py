@@ -370,12 +370,19 @@ def _square_root(z):
     """Principal root."""
     a = z.real
     b = z.imag
+    scale = 1.0
+    if abs(a) + abs(b) < 1e-150:  # next to a double root at 0: the squares below would vanish
+        a *= 2.0**800
+        b *= 2.0**800
+        scale = 2.0**-400
     r = np.sqrt(0.5 * (np.sqrt(a * a + b * b) + abs(a)))
     if r == 0.0:
         return complex(0.0, 0.0)
+    q = 0.5 * abs(b) / r * scale
+    r *= scale
     if a >= 0.0:
-        return complex(r, 0.5 * b / r)
-    return complex(0.5 * abs(b) / r, r if b >= 0.0 else -r)
+        return complex(r, q if b >= 0.0 else -q)
+    return complex(q, r if b >= 0.0 else -r)
 
 
 @kernel(inline=True)
@@ -424,8 +431,11 @@ def newton(law, z, s, limit):
         # cubic convergence: what is left after this correction is below rounding
         near = size <= 3e-6 * abs(s.imag) and size * abs(z2) <= 1e-3 * abs(z1)
         floor = size <= 2.0 * EPS * scale or (size <= 1e-9 * scale and size > 0.3 * last)
-        if s.imag + x.imag <= 0.0:  # never leave the half-plane
-            s = complex(s.real + x.real, 0.25 * s.imag)
+        if s.imag + x.imag <= 0.0:  # never leave the half-plane; off the support, straight to the axis
+            top = 0.25 * s.imag
+            if z.imag > 0.0 and s.imag * abs(z2) < 1e-2 * z1.real:
+                top = min(top, z.imag / z1.real)
+            s = complex(s.real + x.real, top)
         else:
             s = s + x
         last = size
@@ -584,7 +594,7 @@ def _real_root(law, x, low, high, guess):
     width = max(1e-3 * abs(guess), 1e-300)
     count = 0
     state = NOT_CONVERGED
-    for _ in range(200):
+    for _ in range(600):  # a third nearer a step towards a double root at 0
         count += 1
         z0, z1, z2, m, m1, _, _, h1, _, y, _, _, _, _ = at_real(law, law[0].size, s)
         f = z0 - x

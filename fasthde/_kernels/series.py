@@ -166,7 +166,7 @@ def march(
                 f *= power
             values[i] = f
             e = max(abs(x), big) * (power if hard else 1.0)
-            noise += e * e * (mz.real * mz.real + mz.imag * mz.imag)
+            noise += (e * mz.real) ** 2 + (e * mz.imag) ** 2
             u2 = u1
             s2 = s1
             d2 = d1
@@ -339,7 +339,7 @@ def _evaluate(start, stop, x, edges, halves, first, u0s, u1s, table, total, kind
                     out[block + i] = mass if v == v else np.nan
             elif kind == 0:
                 u = out[block + i]
-                f = max(b1[i], 0.0)
+                f = 0.0 if b1[i] < 0.0 else b1[i]
                 if hard[half]:
                     f = f / u ** (q[half] - 1.0) if u > 0.0 else np.inf
                 elif u == 0.0:
