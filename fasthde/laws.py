@@ -358,6 +358,9 @@ class Law(Distribution):
 
     def _point(self) -> float | None:
         """Where the law is a point mass."""
+        if not len(self.kinds):
+            values = self.spectrum.values[self.spectrum.multiplicity > 0]
+            return float(values[0]) if (values == values[0]).all() else None
         atoms = self._chain.atoms
         return atoms[0][0] if len(atoms) == 1 and atoms[0][1] == 1.0 else None
 
@@ -696,7 +699,8 @@ class Chain:
         self.t, self.w = np.ascontiguousarray(t[positive]), np.ascontiguousarray(w[positive])
         rest = math.fsum(k[positive]) / total  # 1 - mass at 0, without cancellation
         ops, par = np.zeros(len(owner.kinds), np.int64), np.zeros((len(owner.kinds), 4))
-        atoms: Atoms = {float(x): (float(m), float(x), 0) for x, m in zip(t, w, strict=True)}
+        gone = (t > 0.0) & bool(len(owner.kinds) and owner.kinds[0, 0] == SAMPLE)  # dissolved at once
+        atoms: Atoms = {float(x): (float(m), float(x), 0) for x, m in zip(t[~gone], w[~gone], strict=True)}
         self.stages, self.deltas = [], []
         for j, step in enumerate(owner._steps):
             self.stages.append(dict(atoms))
