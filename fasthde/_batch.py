@@ -10,13 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from fasthde import _jit
 from fasthde import _validate as check
+from fasthde._chain import EPS, GAP, LEAST
 from fasthde._distribution import _complex_array
 from fasthde._kernels import chain as kernels
 from fasthde._kernels import series as series_kernels
 from fasthde._kernels.chain import SAMPLE
 from fasthde._results import Status, freeze
 from fasthde._series import Series, follow
-from fasthde.laws import _EPS, GAP, LEAST, Law
+from fasthde.laws import Law
 from fasthde.spectrum import Spectrum
 
 Array = NDArray[np.float64]
@@ -133,7 +134,7 @@ class LawBatch:
         first = np.concatenate(([0], np.cumsum(np.bincount(owner, minlength=len(rows))))).astype(np.int64)
         c = self.ratio[self._index]
         delta = 1.0 - c * rest
-        delta[np.abs(delta) <= 4.0 * _EPS] = 0.0
+        delta[np.abs(delta) <= 4.0 * EPS] = 0.0
         par = np.zeros((c.size, 1, 4))
         par[:, 0, 0], par[:, 0, 1], par[:, 0, 2] = c, delta, delta < 0.0
         ops = np.array([SAMPLE], np.int64)
@@ -159,7 +160,7 @@ class LawBatch:
         self._pack = (ops, par, np.empty(0), np.empty(0), t, w, w * t, head, low, high, part, first)
         self.atoms: list[list[tuple[float, float]]] = [[] for _ in self._rows]
         for i, mass in zip(self._index, self._mass, strict=True):
-            self.atoms[i] = [(0.0, float(mass))] if mass > 4.0 * _EPS else []
+            self.atoms[i] = [(0.0, float(mass))] if mass > 4.0 * EPS else []
 
     def _find_support(self) -> None:
         _, par, _, _, t, w, *_, first = self._pack

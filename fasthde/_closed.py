@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fasthde._kernels.chain import AFFINE, SAMPLE, SEMICIRCLE
 
 if TYPE_CHECKING:
-    from fasthde.laws import Chain, Step
+    from fasthde._chain import Chain, Step
 
 Array = NDArray[np.float64]
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fasthde import _closed, _jit, _taylor, _tree
+from fasthde import _closed, _jit, _taylor
 from fasthde import _validate as check
+from fasthde._chain import Chain, Step, points_of
 from fasthde._distribution import Distribution, Solved, _out
 from fasthde._kernels import chain as kernels
 from fasthde._kernels.chain import AFFINE, CORNER, INVERSE, POISSON, SAMPLE, SEMICIRCLE
 from fasthde._results import freeze
 from fasthde._series import Series, follow
+from fasthde._support import Outside, outside
 from fasthde.spectrum import Spectrum, as_spectrum
 
 if TYPE_CHECKING:
@@ -24,24 +25,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-_EPS = float(np.finfo(float).eps)
-
-#: Neighbours of the spectrum this far apart (a factor) are counted apart: the large ones may use up the samples.
-GAP = 30.0
-
-#: Positive eigenvalues lie between this and its inverse: their third powers must be numbers.
-LEAST = 1e-90
-
 _RATIO = "The ratio is p/n, dimension over samples."
-
-
-class Step(NamedTuple):
-    """One operation: its kind, the user's numbers, and whether it is taken on the Gram side."""
-
-    kind: int
-    a: float
-    b: float = 0.0
-    gram: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, init=False, eq=False, repr=False)
@@ -440,7 +424,7 @@ class Law(Distribution):
 
     @property
     def _chain(self) -> Chain:
-        return self._memo("chain", lambda: Chain(self))  # type: ignore[no-any-return]
+        return self._memo("chain", lambda: Chain(self.spectrum, self._steps, self.points))  # type: ignore[no-any-return]
 
     @property
     def _outside(self) -> Outside:
@@ -631,7 +615,8 @@ class Law(Distribution):
         if H.values.size == 1:
             text = f"{H.values[0]:g}"
         parts = [f"Law({text})"]
-        for s in self._steps:
+        steps = self._steps
+        for s in steps:
             if s.kind == SAMPLE:
                 parts.append(f"sample_covariance({s.a:g})" + (".companion()" if s.gram else ""))
             elif s.kind == AFFINE:
@@ -639,10 +624,10 @@ class Law(Distribution):
             elif s.kind == SEMICIRCLE:
                 parts.append(f"add_semicircle({s.a:g})")
             elif s.kind == POISSON:
-                tau = self.points[0, int(s.b) :][:1]
+                tau = self.points[0, points_of(s, steps, self.points.shape[1])]
                 parts.append(
                     f"add_compound_poisson({s.a:g}, ...)"
-                    if self._poisson_size(int(s.b)) > 1
+                    if tau.size > 1
                     else f"add_wishart({s.a:g}, {tau[0]:g})"
                 )
             elif s.kind == INVERSE:
@@ -651,10 +636,6 @@ class Law(Distribution):
                 parts.append(f"corner({s.a:g})")
         return ".".join(parts)
 
-    def _poisson_size(self, start: int) -> int:
-        ends = [int(s.b) for s in self._steps if s.kind == POISSON and int(s.b) > start]
-        return (ends[0] if ends else self.points.shape[1]) - start
-
     @classmethod
     def _from_flat(cls, flat: dict[str, Any]) -> Self:
         spectrum = Spectrum._from_flat(
@@ -662,321 +643,6 @@ class Law(Distribution):
         )
         rest = {n: v for n, v in flat.items() if not n.startswith("spectrum.")}
         return cls._from_fields({"spectrum": spectrum, **rest})
-
-
-# ------------------------------------------------------------------------------------------- the chain's numbers
-
-
-class Chain:
-    """What the kernels need of a law: distinct atoms, coded operations, atoms of the law at each stage.
-
-    Attributes
-    ----------
-    law : tuple
-        See `_kernels.chain`.
-    base : tuple
-        The law before a last shift and scaling, ``scale x + offset``; ``pack`` is a pack of it.
-    stages : list of Atoms
-        Before each operation.
-    atoms : list of (location, mass)
-        Of the law itself.
-    """
-
-    __slots__ = (
-        "atoms", "base", "deltas", "law", "offset", "pack", "scale", "stages", "t", "unit", "w", "zero",
-    )  # fmt: skip
-
-    def __init__(self, owner: Law):
-        H = owner.spectrum
-        t, index = np.unique(H.values, return_inverse=True)
-        k = np.zeros(t.size)
-        np.add.at(k, index, H.multiplicity)
-        t, k = t[k > 0], k[k > 0]
-        total = math.fsum(k)
-        w = k / total
-        positive = t > 0.0
-        self.zero = float(w[~positive].sum())
-        self.t, self.w = np.ascontiguousarray(t[positive]), np.ascontiguousarray(w[positive])
-        rest = math.fsum(k[positive]) / total  # 1 - mass at 0, without cancellation
-        ops, par = np.zeros(len(owner.kinds), np.int64), np.zeros((len(owner.kinds), 4))
-        gone = (t > 0.0) & bool(len(owner.kinds) and owner.kinds[0, 0] == SAMPLE)  # dissolved at once
-        atoms: Atoms = {float(x): (float(m), float(x), 0) for x, m in zip(t[~gone], w[~gone], strict=True)}
-        self.stages, self.deltas = [], []
-        for j, step in enumerate(owner._steps):
-            self.stages.append(dict(atoms))
-            ops[j], par[j, 0] = step.kind, step.a
-            mass, place, born = atoms.get(0.0, _NONE)
-            if step.kind == SAMPLE:
-                delta = 1.0 - step.a * rest
-                if abs(delta) <= 4.0 * _EPS:
-                    delta = 0.0
-                par[j, 1], par[j, 3] = delta, step.gram
-                if delta < 0.0:
-                    par[j, 2] = 1.0
-                    mass, place, born, rest = 1.0 - 1.0 / step.a, None, j + 1, 1.0 / step.a
-                if step.gram:
-                    mass, rest = 1.0 - step.a * rest, step.a * rest
-                    if delta == 0.0:
-                        mass, rest = 0.0, 1.0
-                    if mass <= 4.0 * _EPS:
-                        mass = 0.0
-                    place, born = None, j + 1
-                atoms = {0.0: (mass, place, born)} if mass > 0.0 else {}
-            elif step.kind == INVERSE:
-                atoms = {0.0: (mass, place, born)} if mass > 0.0 else {}
-            elif step.kind == AFFINE:
-                par[j, 1] = step.b
-                atoms = {step.a * x + step.b: v for x, v in atoms.items()}
-                if step.b != 0.0:
-                    rest = 1.0 - atoms.get(0.0, _NONE)[0]
-                par[j, 2] = 1.0 - rest
-            elif step.kind == SEMICIRCLE:
-                atoms, rest = {}, 1.0
-            elif step.kind == POISSON:
-                start = int(step.b)
-                par[j, 1], par[j, 2] = start, start + owner._poisson_size(start)
-                rank = math.fsum(owner.points[1, start : start + owner._poisson_size(start)])
-                atoms = _lessened(atoms, rank / step.a, 1.0)
-                rest = 1.0 - atoms.get(0.0, _NONE)[0]
-                par[j, 3] = rest < 1.0
-            else:
-                atoms = _lessened(atoms, 1.0 - step.a, step.a)
-                rest = 1.0 - atoms.get(0.0, _NONE)[0]
-                par[j, 1] = rest < 1.0
-            self.deltas.append(par[j, 1] if step.kind == SAMPLE else 1.0)
-        self.atoms = sorted((x, v[0]) for x, v in atoms.items())
-        # writeable, as all arrays of kernels: no second compilation
-        tau, u = (v.copy() for v in owner.points)
-        # size of the s-axis: spread of the atoms, or of what is added to them
-        added = [np.sqrt(s.a) for s in owner._steps if s.kind == SEMICIRCLE]
-        self.unit = max(
-            float(t.max()), *added, *np.abs(owner.points[0]), *np.abs(par[:, 1][ops == AFFINE]), 1e-300
-        )
-        for size in (self.unit, *self.t[:1]):
-            if size != 1e-300 and not LEAST <= size <= 1.0 / LEAST:
-                raise ValueError(
-                    f"positive eigenvalues of a law must lie between {LEAST} and {1.0 / LEAST:g}; got {size:.3g}. "
-                    "Set to 0 those that are too small beside the others, or divide all by one number and .scale() "
-                    "the law."
-                )
-        mean = float(self.w @ self.t)
-        wide = self.t[1:] > GAP * self.t[:-1]
-        gaps = np.sqrt(self.t[1:][wide]) * np.sqrt(self.t[:-1][wide])
-        head = np.concatenate(([self.zero, atoms.get(0.0, _NONE)[0], _pure(ops, par), mean], gaps))
-        t, w, *tree = _tree.grow(self.t, self.w)
-        self.law = (ops, par, tau, u, t, w, w * t, head, *tree)
-        # A last shift and scaling stay outside the kernels: z - b is exact next to an atom or a hard edge at b,
-        # where (the law at s) + b would lose what s knows.
-        self.scale, self.offset, self.base = 1.0, 0.0, self.law
-        if ops.size and ops[-1] == AFFINE:
-            self.scale, self.offset = float(par[-1, 0]), float(par[-1, 1])
-            before = self.stages[-1].get(0.0, _NONE)[0]
-            ops, par = ops[:-1].copy(), par[:-1].copy()
-            head = np.concatenate(([self.zero, before, _pure(ops, par)], head[3:]))
-            self.base = (ops, par, *self.law[2:7], head, *tree)
-        self.pack = pack_of(self.base)
-
-    def thresholds(self, j: int, lows: Array, highs: Array) -> list[tuple[float, float]]:
-        """Atoms, as (location, s), that operation j dissolves just so: the density is infinite there."""
-        kind, p = self.law[0][j], self.law[1][j]
-        if kind not in (POISSON, CORNER):
-            return []
-        loss = 1.0 - p[0]
-        if kind == POISSON:
-            loss = math.fsum(self.law[3][int(p[1]) : int(p[2])]) / p[0]
-        return [
-            (x, _place(self, born, s, lows, highs))
-            for x, (m, s, born) in self.stages[j].items()
-            if abs(m - loss) <= 4.0 * _EPS
-        ]
-
-
-def _pure(ops: NDArray[np.int64], par: Array) -> float:
-    """1 if all operations are multiplicative."""
-    return float(
-        all(k in (SAMPLE, INVERSE) or (k == AFFINE and r[1] == 0.0) for k, r in zip(ops, par, strict=True))
-    )
-
-
-def pack_of(law: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A pack of one law."""
-    return law[0], law[1][None], *law[2:7], *(v[None] for v in law[7:]), np.array([0, law[4].size])
-
-
-#: Atoms of a law: location -> (mass, s or None where it is to be found, operations after which it lies at 0).
-Atoms = dict[float, tuple[float, float | None, int]]
-
-_NONE = (0.0, None, 0)
-
-
-def _lessened(atoms: Atoms, loss: float, unit: float) -> Atoms:
-    """Masses (m - loss)/unit where positive beyond rounding."""
-    return {x: ((m - loss) / unit, s, born) for x, (m, s, born) in atoms.items() if m - loss > 4.0 * _EPS}
-
-
-# ------------------------------------------------------------------------------------------------- the support
-
-
-class Outside(NamedTuple):
-    """The complement of the support: components (low, high) of the s-axis, and what lies between them.
-
-    ``edges`` are the support's ends, ``base`` the same before a last shift and scaling, ``s`` their places;
-    ``hard`` the order L of each, where the density grows like distance**(-L/(L + 1)), 0 at a soft edge.
-    """
-
-    lows: Array
-    highs: Array
-    edges: Array
-    base: Array
-    s: Array
-    hard: NDArray[np.int64]
-
-
-def outside(chain: Chain) -> Outside:
-    """Cut the s-axis step by step to where every z_j increases (theory.md, section 1)."""
-    ops, par = chain.law[:2]
-    lows, highs = np.array([-np.inf]), np.array([np.inf])
-    hard: dict[float, tuple[int, float]] = {}  # s of a hard edge -> order, location
-    fresh = True  # no operation but affine ones so far
-    scale, offset = 1.0, 0.0  # the affine ones since the last other operation
-    for j in range(ops.size):
-        if ops[j] == AFFINE:
-            scale, offset = par[j, 0] * scale, par[j, 0] * offset + par[j, 1]
-            continue
-        if fresh and ops[j] in (SAMPLE, SEMICIRCLE):
-            lows, highs, guesses = _first_gaps(chain, j, scale, offset)
-        else:
-            lows, highs = _split(chain, j, lows, highs)
-            if lows.size == 1:  # no pole: a point mass
-                continue
-            guesses = _middles(lows, highs)
-        order, place = hard.get(float(highs[0]), (0, 0.0))
-        multiplied = ops[j] in (SAMPLE, INVERSE)
-        kept = order > 0 and scale * place + offset == 0.0 and multiplied and chain.deltas[j] >= 0.0
-        found = np.ones(lows.size, bool)
-        found[0] = not kept  # a hard edge at 0 stays
-        owner = np.zeros(lows.size, np.int64)
-        kernels.cut_rows(0, lows.size, chain.pack, owner, j, lows, highs, guesses, found)
-        found[0] = True
-        hard = {}
-        if kept:
-            hard[float(highs[0])] = order + int(chain.deltas[j] == 0.0), 0.0
-        elif ops[j] == SAMPLE and chain.deltas[j] == 0.0:
-            highs[0] = _zero(chain, j, scale, offset, fresh, highs[0])
-            hard[float(highs[0])] = 1, 0.0
-        lows, highs = lows[found], highs[found]
-        for x, at in chain.thresholds(j, lows, highs):
-            for ends in (lows, highs):
-                near = np.abs(ends - at) <= 1e-6 * chain.unit
-                ends[near] = at
-                if near.any():
-                    hard[at] = 1, x
-        fresh = False
-        scale, offset = 1.0, 0.0
-    if fresh:  # atoms only
-        none = np.empty(0)
-        return Outside(lows, highs, none, none, none, np.empty(0, np.int64))
-    s = np.stack((highs[:-1], lows[1:]), axis=1).ravel()
-    state = np.empty((7, s.size))
-    stop = ops.size - (ops[-1] == AFFINE)
-    kernels.state_rows(chain.law, stop, s, state)
-    base = state[0].copy()
-    orders = np.zeros(s.size, np.int64)
-    for i, v in enumerate(s):
-        if float(v) in hard:
-            orders[i], base[i] = hard[float(v)]
-    edges = par[-1, 0] * base + par[-1, 1] if stop < ops.size else base
-    return Outside(lows, highs, edges, base, s, orders)
-
-
-def _first_gaps(chain: Chain, j: int, scale: float, offset: float) -> tuple[Array, Array, Array]:
-    """Gaps of the population that can survive the first operation, and where P is likely to be largest there.
-
-    Only neighbours with (a_i**(1/3) + a_j**(1/3))**3 <= (t_j - t_i)**2 can keep a gap, where a/(z - t)**2 is
-    the term of one atom in 1 - P: 18 of 999 for t_i = i**-1.2.
-    """
-    t, w = chain.t, chain.w
-    if chain.zero > 0.0:
-        t, w = np.concatenate(([0.0], t)), np.concatenate(([chain.zero], w))
-    z = scale * t + offset
-    root = np.cbrt(chain.law[1][j, 0] * w / scale**2)
-    if chain.law[0][j] == SAMPLE:  # an atom at 0 is no barrier
-        t, root, z = t[z != 0.0], root[z != 0.0], z[z != 0.0]
-        root = root * np.cbrt(z) ** 2  # in this order: the square of a tiny level would vanish
-    gap = np.diff(t)
-    can = (root[:-1] + root[1:]) ** 3 < gap**2
-    left, right, a, b = t[:-1][can], t[1:][can], root[:-1][can], root[1:][can]
-    total = float(np.sqrt((root**3).sum()))
-    lows = np.concatenate(([-np.inf], left, [t[-1]]))
-    highs = np.concatenate(([t[0]], right, [np.inf]))
-    inner = left + (right - left) * a / (a + b)
-    guesses = np.concatenate(([t[0] - total], inner, [t[-1] + total]))
-    return lows, highs, guesses
-
-
-def _middles(lows: Array, highs: Array) -> Array:
-    with np.errstate(invalid="ignore"):
-        guesses = 0.5 * (lows + highs)
-    spread = np.nanmax(np.abs(np.concatenate((lows[1:], highs[:-1], [1e-300]))))
-    guesses[0] = highs[0] - 1.372 * spread  # no round multiple: never at an atom
-    guesses[-1] = lows[-1] + 1.372 * spread
-    return guesses
-
-
-def _split(chain: Chain, j: int, lows: Array, highs: Array) -> tuple[Array, Array]:
-    """Cut the components at the poles of the function that operation j subtracts."""
-    ops, par, tau = chain.law[:3]
-    kind = ops[j]
-    poles: list[float] = []
-    atoms = chain.stages[j]
-    places = [_place(chain, born, s, lows, highs) for _, s, born in atoms.values()]
-    if kind == SEMICIRCLE:
-        poles = places
-    elif kind in (SAMPLE, INVERSE):
-        poles = [s for x, s in zip(atoms, places, strict=True) if x != 0.0]
-    else:
-        pieces = _cut_at(lows, highs, places)
-        levels = (
-            [0.0]
-            if kind == CORNER
-            else [-1.0 / (par[j, 0] * tau[k]) for k in range(int(par[j, 1]), int(par[j, 2]))]
-        )
-        for level in levels:
-            at = np.empty(pieces[0].size)
-            kernels.level_rows(chain.law, j, *pieces, level, 0, chain.unit, at)
-            poles += [float(s) for s in at[np.isfinite(at)]]
-    return _cut_at(lows, highs, poles)
-
-
-def _place(chain: Chain, born: int, s: float | None, lows: Array, highs: Array) -> float:
-    """The s of an atom: it was given, or it is where z vanishes after the operation that made the atom."""
-    if s is not None:
-        return s
-    at = np.empty(lows.size)
-    kernels.level_rows(chain.law, born, lows, highs, 0.0, 1, chain.unit, at)
-    if np.isfinite(at).any():
-        return float(at[np.isfinite(at)][0])
-    ends = np.concatenate((highs[:-1], lows[1:]))  # atom and hard edge in one place
-    state = np.empty((7, ends.size))
-    kernels.state_rows(chain.law, born, ends, state)
-    return float(ends[np.argmin(np.abs(state[0]))])
-
-
-def _cut_at(lows: Array, highs: Array, poles: list[float]) -> tuple[Array, Array]:
-    cuts = np.unique(np.array(poles, float))
-    inside = cuts[((cuts[:, None] > lows) & (cuts[:, None] < highs)).any(axis=1)]
-    return np.sort(np.concatenate((lows, inside))), np.sort(np.concatenate((highs, inside)))
-
-
-def _zero(chain: Chain, j: int, scale: float, offset: float, fresh: bool, high: float) -> float:
-    """The s at which z before operation j is 0: a hard edge."""
-    if fresh:
-        return -offset / scale
-    at = np.empty(1)
-    kernels.level_rows(
-        chain.law, j, np.array([-np.inf]), np.array([high + abs(high) * 1e-6]), 0.0, 1, chain.unit, at
-    )
-    return float(at[0]) if np.isfinite(at[0]) else high
 
 
 # ------------------------------------------------------------------------------------------------ constructors
