@@ -204,17 +204,17 @@ def _apply(f: Callable[[Array], Any], x: Array, w: Array) -> Any:
 
 
 def build(
-    density: Callable[..., Array],
+    density: Callable[..., Any],
     edges: Array,
     q: Array,
     hard: NDArray[np.bool_],
-    rough: float = 1e-8,
     local: tuple[Array, Array] | None = None,
 ) -> Series:
     """Series of a density given pointwise: all pieces at once, unresolved ones halved in the next round.
 
-    A piece is resolved when its last coefficients are at the rounding of its peak or of x; or when they are below
-    ``rough`` of the peak and halving no longer lessens them: the noise of the density given.
+    The density comes alone or with the errors of its values. A piece is resolved when its last coefficients are at
+    the level of these errors, or at the rounding of its peak or of x; or when they are below 1e-8 of the peak and
+    halving no longer lessens them: the noise of the density given.
 
     Narrow intervals far from 0 lose the digits of x - edge. With ``local``, one value a half-interval each, x is
     counted from another place: the edge seen from there, and the exact width; density(half-interval, x) follows.
@@ -235,7 +235,10 @@ def build(
         h = half[:, None]
         x = start[h] + sign[h] * (width[h] * u ** power[h])
         args = (x.ravel(),) if local is None else (np.repeat(half, node.size), x.ravel())
-        values = density(*args).reshape(x.shape) * np.where(is_hard[h], u ** (power[h] - 1.0), 1.0)
+        out = density(*args)
+        values, error = out if isinstance(out, tuple) else (out, np.zeros(x.size))
+        factor = np.where(is_hard[h], u ** (power[h] - 1.0), 1.0)
+        values, error = values.reshape(x.shape) * factor, error.reshape(x.shape) * factor
         if np.isnan(values).any():
             raise ArithmeticError(
                 f"the density could not be solved at x = {x[np.isnan(values)][0]:.17g}; please report this law."
@@ -245,8 +248,8 @@ def build(
         step = np.abs(np.diff(values, axis=1)) / np.maximum(np.abs(np.diff(x, axis=1)), 1e-300)
         noise = (step * np.abs(x[:, 1:])).max(axis=1)
         tail = np.abs(coefficients[:, -3:]).max(axis=1)
-        good = tail <= 4.0 * _EPS * peak + 0.25 * _EPS * noise
-        good |= (tail <= rough * peak) & (tail > 0.2 * before)
+        good = tail <= 4.0 * _EPS * peak + 0.25 * _EPS * noise + 0.5 * np.sqrt(np.mean(error**2, axis=1))
+        good |= (tail <= 1e-8 * peak) & (tail > 0.2 * before)
         good |= (u1 - u0 < 1e-12) | (half.size > _MANY)
         kept.append((half[good], u0[good], u1[good], coefficients[good]))
         middle = 0.5 * (u0 + u1)[~good]

@@ -43,7 +43,7 @@ def _size(x):
 
 
 @kernel
-def _eliminate(system, step, slope):
+def eliminate(system, step, slope):
     """Gaussian elimination: J step = F, J slope = -F_z. Returns whether every pivot was finite and not 0."""
     k = step.size
     for j in range(k):
@@ -83,17 +83,17 @@ def _eliminate(system, step, slope):
 def _newton(model, z, x, step, slope, system, rows):
     """Newton from x, in place; slope becomes dx/dz. From Im x > 0 it stays there; real x stays real.
 
-    Returns (converged and certified, estimated relative error, evaluations).
+    Ends when a step is at rounding level: of the unknowns, or of what their conditioning makes of it. Returns
+    (converged and certified, relative error, relative error of the imaginary parts, evaluations): the last step.
     """
     upper = x[0].imag > 0.0
     last = np.inf
-    error = np.inf
     count = 0
     while count < LIMIT:
         equations(model, z, x, system, rows)
         count += 1
-        if not _eliminate(system, step, slope):
-            return False, np.inf, count
+        if not eliminate(system, step, slope):
+            break
         damp = 1.0
         size = 0.0
         drift = 0.0  # of the imaginary parts: outside the support nothing but rounding is left of them
@@ -104,27 +104,16 @@ def _newton(model, z, x, step, slope, system, rows):
                 if step[a].imag > 0.9 * x[a].imag:
                     damp = min(damp, 0.9 * x[a].imag / step[a].imag)
         if not size < np.inf:
-            return False, np.inf, count
+            break
         for a in range(x.size):
             x[a] = x[a] - damp * step[a]
-        if damp == 1.0:
-            ratio = size / last if last < np.inf else 1.0
-            error = size * ratio * ratio
-            if drift < 0.1 and (size <= 4.0 * EPS or (ratio < 0.1 and error <= 0.1 * EPS)):
-                break
-            if drift < 0.1 and size < 1e-6 and ratio > 0.25 and last < np.inf:  # rounding level
-                error = size
-                break
-            last = size
-        else:
-            last = np.inf
-    else:
-        return False, np.inf, count
-    for a in range(x.size):
-        positive = x[a].imag if upper else slope[a].real
-        if not positive > 0.0:
-            return False, error, count
-    return True, max(error, EPS), count
+        if drift < 0.1 and (size <= 4.0 * EPS or (size < 1e-6 and size > 0.25 * last)):
+            good = True
+            for a in range(x.size):
+                good = good and (x[a].imag if upper else slope[a].real) > 0.0
+            return good, max(size, EPS), max(drift, EPS), count
+        last = size if damp == 1.0 else np.inf
+    return False, np.inf, np.inf, count
 
 
 @kernel
@@ -193,8 +182,8 @@ def solve(model, z, near, jump, vectors, system, rows):
     """Certified unknowns at z, Im z >= 0; on the real axis their limits from above.
 
     Result in vectors[0] (unknowns) and vectors[1] (their derivatives), which hold the solution at z - jump before
-    the call if ``near``. Returns (status, outside, error, evaluations). One loop with one call of Newton: each
-    further call costs a third of a second of compilation.
+    the call if ``near``. Returns (status, error, error of the imaginary parts, evaluations).
+    One loop with one call of Newton: each further call costs a third of a second of compilation.
     """
     x, slope, trial, step, held = vectors[0], vectors[1], vectors[2], vectors[3], vectors[4]
     reach = model[1]
@@ -203,7 +192,6 @@ def solve(model, z, near, jump, vectors, system, rows):
     mode = NEIGHBOUR if near else START
     leap = 2.0  # in log Im z
     move = 0.0
-    error = np.inf
     spent = 0
     while spent < 1000:
         point = z
@@ -220,14 +208,14 @@ def solve(model, z, near, jump, vectors, system, rows):
             if not _propose(mode, z, level, move, jump, x, slope, trial):
                 mode = START
                 continue
-        ok, error, count = _newton(model, point, trial, step, held, system, rows)
+        ok, error, noise, count = _newton(model, point, trial, step, held, system, rows)
         spent += count
         if ok:
             for a in range(x.size):
                 x[a] = trial[a]
                 slope[a] = held[a]
             if point.imag == goal:
-                return CONVERGED, x[0].imag == 0.0, error, spent
+                return CONVERGED, error, noise, spent
             if mode == DOWN:
                 leap = min(2.0 * move, 12.0)
             level = point.imag
@@ -242,14 +230,14 @@ def solve(model, z, near, jump, vectors, system, rows):
                 break
         else:
             mode = _next(mode, goal, level, x, slope)
-    return NOT_CONVERGED, False, error, spent
+    return NOT_CONVERGED, np.inf, np.inf, spent
 
 
 @kernel
 def coupled_rows(start, stop, model, z, chunk, work, out, unknowns, status, count):
     """Solve at points z, ``chunk`` of them a row with a workspace of its own, each starting from the last one.
 
-    out: m, dm/dz, (error, outside); status 0, 1 or 2.
+    out: m, dm/dz, (error, error of the imaginary parts); status: 0, 1 or 2, and whether z is outside the support.
     """
     systems, vectors, rows = work
     for row in range(start, stop):
@@ -262,10 +250,11 @@ def coupled_rows(start, stop, model, z, chunk, work, out, unknowns, status, coun
                 out[0, i] = complex(np.nan, np.nan)
                 out[1, i] = complex(np.nan, np.nan)
                 out[2, i] = complex(np.nan, 0.0)
-                status[i] = INVALID
+                status[0, i] = INVALID
+                status[1, i] = False
                 count[i] = 0
                 continue
-            state, outside, error, spent = solve(
+            state, error, noise, spent = solve(
                 model, z[i], near, z[i] - last, vectors[row], systems[row], rows[row]
             )
             near = state == CONVERGED
@@ -276,6 +265,7 @@ def coupled_rows(start, stop, model, z, chunk, work, out, unknowns, status, coun
             if not near:
                 out[0, i] = complex(np.nan, np.nan)
                 out[1, i] = complex(np.nan, np.nan)
-            out[2, i] = complex(error, 1.0 if outside else 0.0)
-            status[i] = state
+            out[2, i] = complex(error, noise)
+            status[0, i] = state
+            status[1, i] = near and vectors[row, 0, 0].imag == 0.0
             count[i] = spent

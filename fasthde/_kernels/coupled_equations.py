@@ -21,10 +21,16 @@ Why this form
   other families are cut before type inference, and a first law compiles its own family only.
 
 Tuples, all rescaled so that the largest t, tau or v is 1: profile (w, reach, t), signal (w, reach, t, c, rest),
-mixture (w, reach, t, c, rest, u), separable (w, reach, t, c, rest, u, tau). w: the levels' weights; reach bounds
-the spectrum; t: levels (rows of levels, for the signal [l, t], for the profile w_j v_ij); c = p/n;
-rest = [1 - c w_+, 1 - c w]; u and tau: weights and values of the classes or of the other side. Levels that carry
-nothing are left out. system = [J | F | F_z], complex K x (K + 2); rows: real, ROWS x N.
+mixture (w, reach, t, c, rest, u), separable (w, reach, t, c, rest, u, tau).
+
+w       weights of the levels; those that carry nothing are left out
+reach   bounds the spectrum
+t       levels; rows of levels for a mixture, [l, t, l - base] for the signal, w_j v_ij for the profile
+c       p/n
+rest    [1 - c w_+, 1 - c w], for the signal also base, from which its z is counted
+u, tau  weights of the classes or of the other side, and the other side's values
+
+system = [J | F | F_z], complex K x (K + 2); rows: real, ROWS x N.
 """
 
 from fasthde._jit import SUM_MATH, kernel, reciprocal
@@ -84,16 +90,16 @@ def _node_sums(u, tau, dr, di):
 
 
 @kernel(fastmath=SUM_MATH, inline=True)
-def _signal_sums(c, w, level, t, dr, di, er, ei, zr, zi):
-    """The eight sums of signal plus noise; r = 1/G, G = l + A + delta A, A = e t - z. See `_signal`.
+def _signal_sums(c, w, level, t, gap, base, dr, di, er, ei, zr, zi):
+    """The eight sums of signal plus noise; r = 1/G, G = l + A + delta A, A = e t - base - z. See `_signal`.
 
-    At a level without noise (t = 0) l - z is exact: z may come close.
+    gap = l - base: next to a level, l - (base + z) keeps all the digits of z.
     """
     s1r = s1i = s2r = s2i = p1r = p1i = p2r = p2i = p3r = p3i = q1r = q1i = q2r = q2i = q0r = q0i = 0.0
     for i in range(w.size):
-        ar = t[i] * er - zr
+        ar = t[i] * er - (base + zr)
         ai = t[i] * ei - zi
-        gr = ((level[i] - zr) + t[i] * er) + (dr * ar - di * ai)
+        gr = ((gap[i] - zr) + t[i] * er) + (dr * ar - di * ai)
         gi = ai + (dr * ai + di * ar)
         n = 1.0 / (gr * gr + gi * gi)
         rr = gr * n
@@ -256,8 +262,9 @@ def _signal(model, z, x, system):
     b = 1.0 + x[0]
     e = -x[1]
     s1, s2, p1, p2, p3, q1, q2, q0 = _signal_sums(
-        c, w, t[0], t[1], x[0].real, x[0].imag, e.real, e.imag, z.real, z.imag
+        c, w, t[0], t[1], t[2], rest[2], x[0].real, x[0].imag, e.real, e.imag, z.real, z.imag
     )
+    z = z + rest[2]
     bb = b * b
     rb = reciprocal(b)
     system[0, 0] = 1.0 - p1
@@ -322,7 +329,7 @@ def _first_moment(w, t):
 @kernel
 def at_infinity(model, z, x):
     """Unknowns at large z, to leading order."""
-    r = reciprocal(z)
+    r = reciprocal(z + model[4][2]) if len(model) == SIGNAL else reciprocal(z)
     if len(model) == SEPARABLE:
         x[0] = -model[3] * _first_moment(model[0], model[2]) * r
     elif len(model) == MIXTURE:
@@ -368,13 +375,13 @@ def _of_mixture(model, z, x, slope, rows):
 
 @kernel
 def _of_signal(model, z, x, slope):
-    w, _, t, _, _ = model
+    w, _, t, _, rest = model
     m = complex(0.0, 0.0)
     dm = complex(0.0, 0.0)
     b = 1.0 + x[0]
     for i in range(w.size):
-        a = -(x[1] * t[1, i]) - z
-        r = reciprocal(((t[0, i] - z) - x[1] * t[1, i]) + x[0] * a)
+        a = -(x[1] * t[1, i]) - (rest[2] + z)
+        r = reciprocal(((t[2, i] - z) - x[1] * t[1, i]) + x[0] * a)
         m = m + w[i] * (b * r)
         # d(B/G) = (l dB - B**2 dA)/G**2
         dm = dm + w[i] * ((t[0, i] * slope[0] + (b * b) * (t[1, i] * slope[1] + 1.0)) * (r * r))

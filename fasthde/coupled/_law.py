@@ -156,7 +156,23 @@ class Coupled(Distribution):
         return np.array(edges), np.array(powers), np.array(hard, bool)
 
     def _make_series(self) -> Series:
-        return build(self._density, *self._pieces())
+        edges, powers, hard = self._pieces()
+        parts, ends = self._systems[0], self._ends
+        if len(parts) > 1 or not ends[0].base.any():
+            return build(self._noisy_density, edges, powers, hard)
+        part, found = parts[0], ends[0]
+
+        def density(half: NDArray[np.int64], x: Array) -> tuple[Array, Array]:
+            out = np.empty((2, x.size))
+            for level in np.unique(found.base):
+                at = found.base[half] == level
+                out[:, at] = self._bulk(part.seen_from(float(level)), x[at] / part.unit)
+            return out[0], out[1]
+
+        offset = found.offset * part.unit
+        same = found.base[::2] == found.base[1::2]
+        width = np.where(same, np.diff(offset)[::2], np.diff(edges)[::2])
+        return build(density, edges, powers, hard, (offset, np.repeat(width, 2)))
 
     @property
     def atoms(self) -> list[tuple[float, float]]:
@@ -187,16 +203,28 @@ class Coupled(Distribution):
         return m, unknowns, status, residual, count
 
     def _density(self, x: Array) -> Array:
-        out = np.zeros(x.size)
+        return self._noisy_density(x)[0]
+
+    def _noisy_density(self, x: Array) -> tuple[Array, Array]:
+        """Density and its rounding errors."""
+        value, error = np.zeros(x.size), np.zeros(x.size)
         for part in self._systems[0]:
-            state = part.solve(x / part.unit)
-            out += np.where(state.outside, 0.0, state.m.imag) / (np.pi * part.unit)
-        lost = np.isnan(out)
-        if lost.any():  # within the rounding of an edge
-            edges = self._pieces()[0]
-            near = np.abs(x[lost, None] - edges).min(axis=1) <= 64.0 * _EPS * np.abs(x[lost])
-            out[lost] = np.where(near, 0.0, np.nan)
-        return out
+            more, noise = self._bulk(part, x / part.unit)
+            value += more
+            error += noise
+        return value, error
+
+    @staticmethod
+    def _bulk(part: Part, x: Array) -> tuple[Array, Array]:
+        """Density of a part at points in its units, and its errors; 0 outside and within the rounding of an edge."""
+        state = part.solve(x)
+        out = np.where(state.outside, 0.0, state.m.imag) / (np.pi * part.unit)
+        lost = np.flatnonzero(np.isnan(out))
+        if lost.size:
+            sides = x[lost] * (1.0 + 64.0 * _EPS * np.array([[-1.0], [1.0]]))
+            outside = part.solve(sides.ravel()).outside.reshape(2, -1).any(axis=0)
+            out[lost] = np.where(outside, 0.0, np.nan)
+        return out, out * np.where(np.isfinite(state.noise), state.noise, 0.0)
 
     def _transform(self, z: Complex) -> Solved:
         m, _, status, residual, count = self._solve(z)

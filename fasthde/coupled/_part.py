@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from fasthde import _jit
 from fasthde._kernels import coupled as kernels
-from fasthde._kernels.coupled_equations import MIXTURE, PROFILE, ROWS, SEPARABLE, SIGNAL, equations
+from fasthde._kernels.coupled_edges import fold
+from fasthde._kernels.coupled_equations import MIXTURE, PROFILE, ROWS, SEPARABLE, SIGNAL
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -24,7 +25,7 @@ _CHUNK = 32
 
 
 class Solution(NamedTuple):
-    """What the kernel returns, in the model's units."""
+    """What the kernel returns, in the model's units; ``noise`` is the relative error of imaginary parts."""
 
     m: Complex
     slope: Complex
@@ -32,6 +33,7 @@ class Solution(NamedTuple):
     status: NDArray[np.int8]
     outside: NDArray[np.bool_]
     error: Array
+    noise: Array
     evaluations: NDArray[np.int32]
 
 
@@ -85,6 +87,19 @@ class Part:
         """Bound of the spectrum, in the model's units."""
         return self.model[1]  # type: ignore[no-any-return]
 
+    @property
+    def base(self) -> float:
+        """From where z is counted."""
+        return float(self.model[4][2]) if self.kind == SIGNAL else 0.0
+
+    def seen_from(self, base: float) -> Part:
+        """The same equations in z - base, for points so close to a level of the signal that z has lost digits."""
+        if base == self.base:
+            return self
+        w, reach, t, c, rest = self.model
+        model = (w, reach, np.array([t[0], t[1], t[0] - base]), c, np.array([rest[0], rest[1], base]))
+        return Part(model, self.unit, self.unknowns, self.atoms, self.hard_levels)
+
     def solve(self, z: Any) -> Solution:
         """Certified solutions at points z of the closed upper half-plane, in the model's units."""
         z = np.ascontiguousarray(z, dtype=np.complex128)
@@ -97,21 +112,24 @@ class Part:
         )
         out = np.empty((3, z.size), np.complex128)
         unknowns = np.empty((z.size, k), np.complex128)
-        status, count = np.empty(z.size, np.int8), np.empty(z.size, np.int32)
+        status, count = np.empty((2, z.size), np.int8), np.empty(z.size, np.int32)
         nodes = self.model[-1].size if self.kind == SEPARABLE else 0
         cost = 20.0 * z.size * (n * (1.0 + k * k / 4.0) + nodes + k**3)
         _jit.map_rows(
             kernels.coupled_rows, None, rows, cost, None,
             self.model, z, _CHUNK, work, out, unknowns, status, count,
         )  # fmt: skip
-        return Solution(out[0], out[1], unknowns, status, out[2].imag == 1.0, out[2].real, count)
+        return Solution(out[0], out[1], unknowns, status[0], status[1] == 1, out[2].real, out[2].imag, count)
 
-    def system(self, z: complex, x: Complex) -> tuple[Complex, Complex, Complex]:
-        """Jacobian, residual and derivative in z of the equations at any point."""
-        k = self.size
-        out = np.empty((k, k + 2), np.complex128)
-        equations(self.model, z, np.ascontiguousarray(x), out, np.empty((ROWS, self.weights.size)))
-        return out[:, :k], out[:, k], out[:, k + 1]
+    def fold(self, z: float, x: Array) -> float:
+        """The edge near a real solution x at z outside the support, or NaN."""
+        k, n = self.size, 2 * self.size + 1
+        work = (
+            np.empty(k, np.complex128), np.empty((4, k)), np.empty((k, k + 2), np.complex128),
+            np.empty((n, n + 2), np.complex128), np.empty(n, np.complex128), np.empty(n, np.complex128),
+            np.empty((ROWS, self.weights.size)),
+        )  # fmt: skip
+        return float(fold(self.model, float(z), np.ascontiguousarray(x), *work))
 
     def mass_at_zero(self) -> float:
         """What the rank of the pattern of non-zero variances leaves: a minimum cut."""
@@ -131,7 +149,7 @@ class Part:
         """Mass of the continuous part (and at 0) below points outside the support."""
         mass = self._below(z, unknowns)
         for location, size in self.atoms:
-            mass = mass - size * (z > location)
+            mass = mass - size * (z > location - self.base)
         return mass
 
     def _below(self, z: Array, unknowns: Complex) -> Array:
@@ -146,9 +164,9 @@ class Part:
                 return np.asarray((x < 0.0) @ self.weights)
             w, _, t, c, _, *other = self.model
             if self.kind == SIGNAL:
-                b = 1.0 + x[:, :1]
-                negative = t[0] / b - x[:, 1:] * t[1] - z[:, None] < 0.0
-                return np.asarray(negative @ w - (b[:, 0] < 0.0) / c)
+                b, noise = 1.0 + x[:, :1], -x[:, 1:] * t[1]
+                g = ((t[2] - z[:, None]) + noise) + x[:, :1] * (noise - (self.base + z[:, None]))
+                return np.asarray((g / b < 0.0) @ w - (b[:, 0] < 0.0) / c)
             if self.kind == MIXTURE:
                 (u,) = other
                 f = 1.0 / (1.0 + x)

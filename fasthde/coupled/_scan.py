@@ -36,6 +36,10 @@ def scan(part: Part, tiny: float, top: float) -> Sample:
     x = np.concatenate((
         [tiny, top], reach * np.geomspace(1e-18, 1.0, 61), reach * np.linspace(0.0, 1.0, 65)[1:], seeds, middle
     ))  # fmt: skip
+    # a bulk and a gap may lie as close to a level without noise as rounding allows
+    for level in _noiseless(part):
+        step = level * 10.0 ** np.arange(-14.0, 0.0, 0.5)
+        x = np.concatenate((x, level - step, level + step))
     x = np.unique(x[(x >= tiny) & (x <= top)])
     x = x[~np.isin(x, [a for a, _ in part.atoms] + part.hard_levels)]
     state = part.solve(x)
@@ -106,3 +110,10 @@ def _seeds(part: Part) -> Array:
     if part.kind == SIGNAL:
         return np.unique(t[0] + t[1])
     return np.empty(0)
+
+
+def _noiseless(part: Part) -> Array:
+    if part.kind != SIGNAL:
+        return np.empty(0)
+    t = part.model[2]
+    return np.asarray(t[0][t[1] == 0.0])

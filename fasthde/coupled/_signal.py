@@ -80,12 +80,12 @@ class InformationPlusNoise(Coupled):
         unit = float(t.max())
         a, t = a / unit, t / unit
         reach = (math.sqrt(a.max()) + 1.0 + math.sqrt(c)) ** 2
-        rest = np.array([max(0.0, snap(1.0 - c * math.fsum(w[a > 0]))), snap(1.0 - c * math.fsum(w))])
+        rest = np.array([max(0.0, snap(1.0 - c * math.fsum(w[a > 0]))), snap(1.0 - c * math.fsum(w)), 0.0])
         # a noiseless level keeps the mass that exceeds the rank of the noise; a hard edge where they are equal
         excess = np.where(t == 0, w - math.fsum(w[t > 0]), -1.0)
         atoms = [(float(x), float(y)) for x, y in zip(a, excess, strict=True) if y > 8.0 * _EPS]
         hard = [float(x) for x, y in zip(a, excess, strict=True) if abs(y) <= 8.0 * _EPS]
-        return [Part((w, reach, np.array([a, t]), c, rest), unit, (0, 1), atoms, hard)], float(zero)
+        return [Part((w, reach, np.array([a, t, a]), c, rest), unit, (0, 1), atoms, hard)], float(zero)
 
     def _entries(self, z: Any, x: Any) -> Any:
         b, a = 1.0 + x[:, :1], -x[:, 1:] * self.H.values - z

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fasthde._kernels.coupled import CONVERGED
-from fasthde._kernels.coupled_equations import PROFILE, SEPARABLE
+from fasthde._kernels.coupled_equations import PROFILE, SEPARABLE, SIGNAL
 from fasthde._kernels.coupled_gaps import gaps, windows
 from fasthde.coupled._part import Part
 from fasthde.coupled._scan import Sample, scan
@@ -20,27 +21,34 @@ Complex = NDArray[np.complex128]
 _EPS = float(np.finfo(float).eps)
 
 #: Where the behaviour at 0 is read off, in units of the largest level: the first that is well conditioned.
-_TINY = np.array([1e-60, 1e-40, 1e-30, 1e-24, 1e-20, 1e-16, 1e-13, 1e-11, 1e-9, 1e-8, 1e-7, 1e-6])
+_TINY = np.concatenate(([1e-60, 1e-50, 1e-40, 1e-35], 10.0 ** np.arange(-30.0, -5.0)))
 
 
 class Ends(NamedTuple):
     """Support of a part in the model's units, and the behaviour at its edges.
 
-    ``powers`` of the coordinate at each edge, ``hard`` where the density is infinite, ``zero`` the mass at 0.
+    Edges are ``base + offset``; ``powers`` of the coordinate at each, ``hard`` where the density is infinite,
+    ``zero`` the mass at 0.
     """
 
-    edges: Array
+    base: Array
+    offset: Array
     powers: Array
     hard: NDArray[np.bool_]
     zero: float
+
+    @property
+    def edges(self) -> Array:
+        """Ends of the intervals, ascending."""
+        return self.base + self.offset
 
 
 def find_ends(part: Part) -> Ends:
     """Support: a point in every gap, the gaps' ends by bisection of the certificate, folds by Newton."""
     top = 1.01 * part.reach
-    tiny, at_zero, exponent = _origin(part)
     zero = part.mass_at_zero()
     zero = zero if zero > 4.0 * _EPS else 0.0
+    tiny, at_zero, exponent = _origin(part, zero)
     if part.kind == SEPARABLE:
         found = _separable_gaps(part)
         points = np.concatenate(([tiny] if at_zero else [], found, [top]))
@@ -60,11 +68,47 @@ def find_ends(part: Part) -> Ends:
             powers[middle], hard[middle] = round(2.0 / (1.0 - exponent)), True
     elif not at_zero:
         powers[0], hard[0] = round(1.0 / (1.0 - exponent)), True
+    ends = Ends(np.zeros(edges.size), edges, powers, hard, zero)
+    return _beside_levels(part, ends) if part.kind == SIGNAL else ends
+
+
+def _beside_levels(part: Part, ends: Ends) -> Ends:
+    """Edges counted from the levels of the signal that they lie close to, and levels where the density is infinite."""
+    base, edges, powers, hard, zero = ends
     for level in part.hard_levels:
-        at = int(np.argmin(np.abs(edges - level)))
-        if abs(edges[at] - level) <= 1e-6 * level:
-            edges[at], hard[at] = level, True
-    return Ends(edges, powers, hard, zero)
+        k = int(np.searchsorted(edges, level))
+        near = [i for i in (k - 1, k) if 0 <= i < edges.size and abs(edges[i] - level) <= 1e-6 * level]
+        if near:
+            edges[near], hard[near] = level, True
+        elif k % 2 == 1:  # in the interior: the two sides meet there
+            local, small = part.seen_from(level), 1e-9 * min(level - edges[k - 1], edges[k] - level)
+            state = local.solve(np.array([small]))
+            exponent = float(-(state.slope * small).imag[0] / state.m.imag[0])
+            edges = np.insert(edges, k, [level, level])
+            powers = np.insert(powers, k, [round(2.0 / (1.0 - exponent))] * 2)
+            hard = np.insert(hard, k, [True, True])
+    base = np.zeros(edges.size)
+    levels = part.model[2][0]
+    for k in range(0, edges.size, 2):
+        left, right = edges[k], edges[k + 1]
+        middle = 0.5 * (left + right)
+        level = float(levels[np.argmin(np.abs(levels - middle))])
+        if left in part.hard_levels or right in part.hard_levels:
+            level = left if left in part.hard_levels else right
+        elif not right - left < 0.1 * left:
+            continue
+        local = part.seen_from(level)
+        base[k : k + 2] = level
+        for i, outward in ((k, -1.0), (k + 1, 1.0)):
+            offset = edges[i] - level
+            if not hard[i]:
+                start = offset + 1e-3 * outward * (right - left)
+                state = local.solve(np.array([start]))
+                fold = local.fold(start, state.unknowns[0].real) if state.outside[0] else np.nan
+                if abs(fold - offset) <= 1e-5 * (right - left) + 4.0 * _EPS * right:
+                    offset = fold
+            edges[i] = offset
+    return Ends(base, edges, powers, hard, zero)
 
 
 def _separable_gaps(part: Part) -> Array:
@@ -80,15 +124,18 @@ def _separable_gaps(part: Part) -> Array:
     return np.sort(out[:count])
 
 
-def _origin(part: Part) -> tuple[float, bool, float]:
+def _origin(part: Part, zero: float) -> tuple[float, bool, float]:
     """A point next to 0, whether it is outside the support, and the power by which the density grows there.
 
     Hard edges of several orders lose digits near 0: the first point that agrees with the next one is taken.
+    Outside means that nothing but the given mass at 0 is below: a bulk may lie at 1e-20.
     """
     near = part.solve(_TINY)
     with np.errstate(all="ignore"):
         power = np.where(near.outside, 0.0, -(near.slope * _TINY).imag / near.m.imag)
-    good = (near.status == CONVERGED) & (near.error < 1e-8)
+        below = 0.5 * (zero + math.fsum(part.weights)) if part.kind == PROFILE else zero
+        extra = near.outside & (np.abs(part.below(_TINY, near.unknowns) - below) > 1e-9)
+    good = (near.status == CONVERGED) & (near.error < 1e-8) & ~extra
     for i in range(_TINY.size - 1):
         agree = near.outside[i] == near.outside[i + 1] and abs(power[i + 1] - power[i]) < 5e-3
         if good[i] and good[i + 1] and agree:
@@ -130,76 +177,35 @@ def _refine(part: Part, sample: Sample, left_open: bool) -> Array:
         state = part.solve(inside[todo])
         folds = np.full(todo.size, np.nan)
         for j, i in enumerate(todo):
-            fold = _fold(part, inside[i], state.unknowns[j].real)
+            fold = part.fold(inside[i], state.unknowns[j].real)
             low, high = sorted((inside[i], beyond[i]))
             slack = 4.0 * _EPS * abs(high)
             if low - slack <= fold <= high + slack:
                 folds[j] = fold
             elif high - low <= slack:
                 edges[i] = 0.5 * (low + high)
-        # the fold of this gap: outside up to it, and no further
-        found = np.flatnonzero(np.isfinite(folds))
+        found = todo[np.isfinite(folds)]
         if found.size:
-            a, b = inside[todo[found], None], folds[found, None]
-            probes = np.concatenate((a + (b - a) * np.array([0.5, 0.9, 0.999]), b + 1e-6 * (b - a)), axis=1)
-            state = part.solve(probes.ravel())
-            same = state.outside & (
-                np.round(part.below(probes.ravel(), state.unknowns) * 1e9)
-                == np.repeat(labels[todo[found]], 4)
-            )
-            same = same.reshape(-1, 4)
-            close = np.abs(b - a)[:, 0] <= 1e-9 * np.abs(b[:, 0])
-            right = (same[:, :3].all(axis=1) & ~same[:, 3]) | close
-            edges[todo[found[right]]] = folds[found[right]]
+            fold = folds[np.isfinite(folds)]
+            edges[found] = np.where(_ends_gap(part, inside[found], fold, labels[found]), fold, np.nan)
     return np.where(np.isnan(edges), inside, edges)
 
 
-def _fold(part: Part, x: float, unknowns: Array) -> float:
-    """The fold of the real solution curve near a point of it, or NaN.
+def _ends_gap(part: Part, inside: Array, fold: Array, label: Array) -> NDArray[np.bool_]:
+    """Whether the support begins at a fold found from a point of a gap: outside up to it, and no further.
 
-    Newton on F = 0, J v = 0, v normalised (Seydel 1979); derivatives of J by complex steps, hence exact.
+    Points on the way are spread evenly and geometrically, as the fold may lie on another scale than the point.
     """
-    k = unknowns.size
-    scale = np.abs(unknowns)
-    y = np.ones(k) * np.sign(unknowns)
-    jac, _, drive = part.system(complex(x), unknowns.astype(complex))
-    try:
-        v = np.linalg.solve((jac * scale).real, -drive.real)
-    except np.linalg.LinAlgError:
-        return float("nan")
-    v /= np.abs(v).max()
-    norm = v / np.dot(v, v)
-    h = 1e-100
-    matrix = np.zeros((2 * k + 1, 2 * k + 1))
-    before = np.inf
-    for _ in range(30):
-        u = y * scale
-        jac, rest, drive = part.system(complex(x), u.astype(complex))
-        scaled = (jac * scale).real
-        matrix[:k, :k] = scaled
-        matrix[:k, 2 * k] = drive.real
-        matrix[k : 2 * k, k : 2 * k] = scaled
-        for b in range(k):
-            at = u.astype(complex)
-            at[b] += 1j * h * scale[b]
-            matrix[k : 2 * k, b] = (part.system(complex(x), at)[0].imag / h * scale) @ v
-        matrix[k : 2 * k, 2 * k] = (part.system(x + 1j * h, u.astype(complex))[0].imag / h * scale) @ v
-        matrix[2 * k, k : 2 * k] = norm
-        target = np.concatenate((rest.real, scaled @ v, [np.dot(norm, v) - 1.0]))
-        rows = np.abs(matrix).max(axis=1)
-        if not (np.isfinite(matrix).all() and (rows > 0.0).all()):
-            return float("nan")
-        try:
-            step = np.linalg.solve(matrix / rows[:, None], target / rows)
-        except np.linalg.LinAlgError:
-            return float("nan")
-        if not np.isfinite(step).all():
-            return float("nan")
-        y, v, x = y - step[:k], v - step[k : 2 * k], x - step[2 * k]
-        if x == 0.0 or not y.all():
-            return float("nan")
-        size = max(abs(step[2 * k]) / abs(x), float((np.abs(step[:k]) / np.abs(y)).max()))
-        if size <= 4.0 * _EPS or (before < 1e-9 and size > 0.3 * before):
-            return float(x)
-        before = size
-    return float("nan")
+    a, b = inside[:, None], fold[:, None]
+    share = np.array([0.5, 0.9, 0.999, 1.0 - 1e-6])
+    step = np.minimum(1e-6 * np.abs(b - a), 1e-6 * np.abs(b)) * np.sign(b - a)
+    x = np.concatenate(
+        (a + (b - a) * share, np.exp(np.log(a) + np.log(b / a) * share[:3]), b - step, b + step), axis=1
+    )
+    state = part.solve(x.ravel())
+    same = state.outside & (
+        np.round(part.below(x.ravel(), state.unknowns) * 1e9) == np.repeat(label, x.shape[1])
+    )
+    same = same.reshape(x.shape)
+    close = np.abs(fold - inside) <= 1e-9 * np.abs(fold)
+    return np.asarray((same[:, :-1].all(axis=1) & ~same[:, -1]) | close)
