@@ -15,10 +15,10 @@ from fasthde.coupled import variance_profile as variance_profile
 from fasthde.equivalents import Equivalent as Equivalent
 from fasthde.equivalents import TwoResolvent as TwoResolvent
 from fasthde.equivalents import two_resolvent as two_resolvent
+from fasthde.fluctuations import LinearStatistic as LinearStatistic
+from fasthde.fluctuations import linear_statistic as linear_statistic
 from fasthde.functionals import Functional as Functional
-from fasthde.functionals import LinearStatistic as LinearStatistic
 from fasthde.functionals import functional as functional
-from fasthde.functionals import linear_statistic as linear_statistic
 from fasthde.hessian import HessianLaw as HessianLaw
 from fasthde.hessian import hessian_law as hessian_law
 from fasthde.laws import Law as Law
