@@ -23,13 +23,6 @@ def _one_thread():
         yield
 
 
-def build(values, steps, weights=None):
-    law = fh.Law(fh.Spectrum(values, weights=weights))
-    for name, *numbers in steps:
-        law = getattr(law, name)(*numbers)
-    return law
-
-
 def rel(got, want):
     return float(np.max(np.abs(np.asarray(got) - np.asarray(want)) / np.abs(np.asarray(want))))
 

@@ -1317,7 +1317,7 @@ def test_scale_of_the_spectrum(size, steps):
 def test_levels_out_of_range(t):
     """Third powers of the levels must be numbers."""
     with pytest.raises(ValueError, match=r"must lie between 1e-90 and 1e\+90; got .* Set to 0"):
-        fh.sample_covariance(fh.Spectrum(t), 0.5).support  # noqa: B018
+        fh.sample_covariance(fh.Spectrum(t), 0.5).support
 
 
 @pytest.mark.parametrize("c", [0.3, 1.0, 3.0])
