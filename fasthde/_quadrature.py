@@ -37,9 +37,6 @@ KNOWN = 1e-4
 #: How the reason begins for a function that fails at complex arguments.
 RAISED = "it raised"
 
-#: Parts of the spectrum beyond which a function counts as too rough to be followed.
-MANY = 5000
-
 
 # --------------------------------------------------------------------------------------------- the real axis
 
@@ -72,7 +69,12 @@ def on_axis(target: Target, fs: Sequence[Named], window: tuple[float, float], rt
     chosen = (support[:, 0] > window[0]) & (support[:, 1] < window[1])
     interval = series._half(np.arange(series.u0.size)) // 2 if support.size else np.empty(0, int)
     piece = np.flatnonzero(chosen[interval])
-    value, error, scale, nodes = _pieces(target, fs, series, piece, rtol)
+    value: Numbers = np.zeros(len(fs))
+    error, scale, nodes = np.zeros(len(fs)), np.zeros(len(fs)), 0
+    if piece.size:
+        value, error, scale, nodes = _series.halve(
+            lambda a, b, piece: _rule(target, fs, series, a, b, piece), piece, rtol
+        )
     fraction = float(series.total[1][chosen].sum()) if support.size else 0.0
     inside = (target.where > window[0]) & (target.where < window[1])
     if target.ratio is None:
@@ -104,42 +106,6 @@ def at_points(fs: Sequence[Named], x: Array, mass: Array) -> tuple[Numbers, Arra
     return terms, np.where(np.isfinite(terms), np.where(mass == 0.0, 0.0, noise), np.inf).sum(axis=1)
 
 
-def _pieces(
-    target: Target, fs: Sequence[Named], series: _series.Series, piece: NDArray[np.int64], rtol: float
-) -> tuple[Numbers, Array, Array, int]:
-    """Integrals against the continuous part; pieces are halved until all functions agree with their halves."""
-    done: Numbers = np.zeros(len(fs))
-    error, scale, total = np.zeros(len(fs)), np.zeros(len(fs)), 0
-    if not piece.size:
-        return done, error, scale, total
-    share = max(piece.size, 8)
-    a, b = np.zeros(piece.size), np.full(piece.size, 2.0)
-    whole = _rule(target, fs, series, a, b, piece)[0]
-    total += piece.size * _series.QUADRATURE
-    size = np.abs(whole).sum(axis=1)
-    for _ in range(60):
-        middle = 0.5 * (a + b)
-        a2, b2 = np.stack([a, middle], axis=1).ravel(), np.stack([middle, b], axis=1).ravel()
-        parts, moduli, noise = _rule(target, fs, series, a2, b2, np.repeat(piece, 2))
-        total += a2.size * _series.QUADRATURE
-        both = parts[:, ::2] + parts[:, 1::2]
-        floor = noise[:, ::2] + noise[:, 1::2]
-        size = np.maximum(size, np.abs(done) + np.abs(both).sum(axis=1))
-        difference = np.abs(both - whole)
-        enough = (difference <= rtol / share * size[:, None]) | (difference <= floor)
-        good = enough.all(axis=0) | (b - a < 1e-13 * b) | (piece.size > MANY)
-        keep = np.repeat(~good, 2)
-        done = done + both[:, good].sum(axis=1)
-        error += (difference + floor)[:, good].sum(axis=1)
-        scale += moduli[:, ~keep].sum(axis=1)
-        if good.all():
-            break
-        piece, a, b, whole = np.repeat(piece, 2)[keep], a2[keep], b2[keep], parts[:, keep]
-    else:
-        done, error = done + whole.sum(axis=1), error + np.abs(whole).sum(axis=1)
-    return done, error, scale, total
-
-
 def _rule(
     target: Target,
     fs: Sequence[Named],
@@ -160,7 +126,8 @@ def _rule(
     values = finite_values(fs, x.ravel()).reshape(len(fs), *x.shape)
     terms = values * w
     size = np.abs(values)
-    tilt = np.abs(np.diff(values, axis=2)) / np.maximum(np.abs(np.diff(x, axis=1)), 1e-300)
+    with np.errstate(over="ignore"):  # next to a singularity
+        tilt = np.abs(np.diff(values, axis=2)) / np.maximum(np.abs(np.diff(x, axis=1)), 1e-300)
     tilt = np.concatenate((tilt, tilt[:, :, -1:]), axis=2) * np.abs(x)
     relative = 4.0 + (_tail(series, a, b, piece) / EPS)[:, None] + np.zeros_like(x)
     if target.steep:  # the rounding of x against its distance from the edge

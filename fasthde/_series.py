@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,10 @@ QUADRATURE = 32
 #: No more pieces than this in one round.
 _MANY = 4000
 
-#: No more parts than this in one round of an expectation.
+#: Halvings towards a singularity: u**-0.9 leaves 1e-12.
+_ROUNDS = 400
+
+#: No more parts than this in one round of an integral.
 _MANY_PARTS = 10_000
 
 #: Points below which the series is evaluated serially: 10 ns a point.
@@ -154,41 +157,63 @@ class Series:
     def _half(self, piece: Any) -> Any:
         return np.searchsorted(self.first, piece, side="right") - 1
 
-    def expect(self, f: Callable[[Array], Any], rtol: float, limit: int = 60) -> tuple[Any, float]:
-        """Integral of f against the continuous part, and an estimate of its error; pieces are halved as needed."""
-        piece = np.arange(self.u0.size)
-        a, b = np.zeros(piece.size), np.full(piece.size, 2.0)
-        done: Any = 0.0
-        error = 0.0
-        x, w = self.rule(a, b, piece)
-        whole = _apply(f, x, w)
-        size = float(np.abs(whole).sum())
-        for _ in range(limit):
-            middle = 0.5 * (a + b)
-            a2 = np.stack([a, middle], axis=1).ravel()
-            b2 = np.stack([middle, b], axis=1).ravel()
-            piece2 = np.repeat(piece, 2)
-            x, w = self.rule(a2, b2, piece2)
-            parts = _apply(f, x, w)
-            both = parts[::2] + parts[1::2]
-            difference = np.abs(both - whole)
-            size = max(size, float(np.abs(both).sum()))
-            good = difference <= rtol * size / max(piece.size, 8)
-            given_up = ~good & ((b - a < 1e-13 * b) | ~np.isfinite(difference) | (piece.size > _MANY_PARTS))
-            good |= given_up
-            done = done + both[good].sum()
-            # where a singularity stopped the halving, what is left is of the size of the last part itself
-            error += float(difference[good].sum()) + 4.0 * float(
-                np.abs(both[given_up & (b - a < 1e-13 * b)]).sum()
-            )
-            keep = np.repeat(~good, 2)
-            if not keep.any():
-                break
-            piece, a, b, whole = piece2[keep], a2[keep], b2[keep], parts[keep]
-        else:
-            done = done + whole.sum()
-            error += 4.0 * float(np.abs(whole).sum())
-        return done, error
+    def expect(self, f: Callable[[Array], Any], rtol: float) -> tuple[Any, float]:
+        """Integral of f against the continuous part, and an estimate of its error."""
+
+        def rule(a: Array, b: Array, piece: Any) -> tuple[Any, Array, Array]:
+            x, w = self.rule(a, b, piece)
+            terms = np.asarray(f(x.ravel())).reshape(x.shape) * w
+            return terms.sum(axis=1)[None], np.abs(terms).sum(axis=1)[None], np.zeros((1, x.shape[0]))
+
+        whole = halve(rule, np.arange(self.u0.size), rtol)
+        return whole.value[0], float(whole.error[0])
+
+
+class Integral(NamedTuple):
+    """Integrals of several functions, estimated errors, integrals of moduli, and the points used."""
+
+    value: Any
+    error: Array
+    scale: Array
+    nodes: int
+
+
+def halve(
+    rule: Callable[[Array, Array, Any], tuple[Any, Array, Array]], piece: NDArray[np.int64], rtol: float
+) -> Integral:
+    """Integrals over pieces, each halved until every function agrees with its halves.
+
+    ``rule(a, b, piece)`` gives values, moduli and rounding errors of parts of pieces (see `Series.rule`), each of
+    shape (functions, parts).
+    """
+    a, b = np.zeros(piece.size), np.full(piece.size, 2.0)
+    whole, size, _ = rule(a, b, piece)
+    done: Any = np.zeros(len(whole))
+    error, scale, nodes = np.zeros(len(whole)), np.zeros(len(whole)), piece.size * QUADRATURE
+    size = size.sum(axis=1)
+    for _ in range(_ROUNDS):
+        middle = 0.5 * (a + b)
+        a2, b2 = np.stack([a, middle], axis=1).ravel(), np.stack([middle, b], axis=1).ravel()
+        parts, moduli, noise = rule(a2, b2, np.repeat(piece, 2))
+        nodes += a2.size * QUADRATURE
+        both, floor = parts[:, ::2] + parts[:, 1::2], noise[:, ::2] + noise[:, 1::2]
+        size = np.maximum(size, np.abs(done) + np.abs(both).sum(axis=1))
+        difference = np.abs(both - whole)
+        enough = (difference <= rtol * size[:, None] / max(piece.size, 8)) | (difference <= floor)
+        good, tiny = enough.all(axis=0), b - a < 1e-13 * b
+        # a singularity that stops the halving leaves an error of the size of the last part itself
+        error += 4.0 * np.abs(both[:, tiny & ~good]).sum(axis=1)
+        good |= tiny | ~np.isfinite(difference).all(axis=0) | (piece.size > _MANY_PARTS)
+        keep = np.repeat(~good, 2)
+        done = done + both[:, good].sum(axis=1)
+        error += (difference + floor)[:, good].sum(axis=1)
+        scale += moduli[:, ~keep].sum(axis=1)
+        if good.all():
+            break
+        piece, a, b, whole = np.repeat(piece, 2)[keep], a2[keep], b2[keep], parts[:, keep]
+    else:  # at an edge where the integrand is infinite, or the integral
+        done, error = done + whole.sum(axis=1), error + 4.0 * np.abs(whole).sum(axis=1)
+    return Integral(done, error, scale, nodes)
 
 
 def _rows(coefficients: Array, t: Array) -> Array:
@@ -197,10 +222,6 @@ def _rows(coefficients: Array, t: Array) -> Array:
     for k in range(coefficients.shape[1] - 1, 0, -1):
         b1, b2 = coefficients[:, k : k + 1] + 2.0 * t * b1 - b2, b1
     return np.asarray(coefficients[:, :1] + t * b1 - b2)
-
-
-def _apply(f: Callable[[Array], Any], x: Array, w: Array) -> Any:
-    return (np.asarray(f(x.ravel())).reshape(x.shape) * w).sum(axis=1)
 
 
 def build(
