@@ -156,10 +156,9 @@ class Coupled(Distribution):
         return np.array(edges), np.array(powers), np.array(hard, bool)
 
     def _make_series(self) -> Series:
-        edges, powers, hard = self._pieces()
         parts, ends = self._systems[0], self._ends
         if len(parts) > 1 or not ends[0].base.any():
-            return build(self._noisy_density, edges, powers, hard)
+            return build(self._noisy_density, *self._pieces())
         part, found = parts[0], ends[0]
 
         def density(half: NDArray[np.int64], x: Array) -> tuple[Array, Array]:
@@ -171,8 +170,9 @@ class Coupled(Distribution):
 
         offset = found.offset * part.unit
         same = found.base[::2] == found.base[1::2]
+        edges = found.edges * part.unit
         width = np.where(same, np.diff(offset)[::2], np.diff(edges)[::2])
-        return build(density, edges, powers, hard, (offset, np.repeat(width, 2)))
+        return build(density, edges, found.powers, found.hard, (offset, np.repeat(width, 2)))
 
     @property
     def atoms(self) -> list[tuple[float, float]]:
@@ -247,7 +247,19 @@ class Coupled(Distribution):
         Returns
         -------
         CoupledEquivalent
-            Real for real z (unless a side is given).
+            Real for real z (unless a side is given). Bad elements of z are NaN with INVALID.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For z that is not numeric, or another side.
+
+        Examples
+        --------
+        >>> import fasthde as fh
+        >>> law = fh.separable(fh.Spectrum([1, 3]), fh.Spectrum([0.5, 1.5]), 0.5)
+        >>> law.equivalent(-1.0).diagonal().round(6)
+        array([0.595475, 0.329164])
         """
         raw = np.asarray(z)
         points = raw.astype(np.complex128) if raw.dtype.kind == "c" else check.real_array("z", z)
@@ -262,7 +274,8 @@ class Coupled(Distribution):
             bad |= self._on_support(flat.real[on_axis])
         good[on_axis[bad]] = False
         below = (flat.imag < 0.0) | ((flat.imag == 0.0) & (side == "-"))
-        up = np.where(good, flat.real + 1j * np.abs(flat.imag), np.nan)
+        up = np.full(flat.size, np.nan, np.complex128)
+        up[good] = flat.real[good] + 1j * np.abs(flat.imag[good])
         m, unknowns, status, residual, _ = self._solve(up)
         residual = np.where(status == Status.INVALID, np.nan, residual)
         with np.errstate(all="ignore"):
@@ -275,7 +288,7 @@ class Coupled(Distribution):
             if value.dtype.kind == "c":
                 value = np.where(below[:, None] if value.ndim == 2 else below, value.conj(), value)
                 value = value.real if real else value
-            value = freeze(np.ascontiguousarray(value.reshape(points.shape + tail)))
+            value = freeze(np.ascontiguousarray(value).reshape(points.shape + tail))
             return value if value.ndim else value.item()
 
         return CoupledEquivalent(

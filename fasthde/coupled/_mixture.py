@@ -106,4 +106,53 @@ class Mixture(Coupled):
 
 
 def mixture(spectra: Sequence[Spectrum], weights: ArrayLike, ratio: float) -> Mixture:
+    r"""Law of the sample covariance of a mixture: columns of X from classes of different covariance.
+
+    ``X = [X_1, ..., X_K]`` with ``X_a = C_a^1/2 Z_a``, a share ``weights[a]`` of the n columns. The covariances share
+    an eigenbasis: level i of every class belongs to the same eigenspace.
+
+    Parameters
+    ----------
+    spectra : list of Spectrum
+        Eigenvalues of each class's covariance, level by level in the common eigenbasis, with equal multiplicities.
+    weights : array_like, shape (classes,)
+        Shares of the classes, >= 0; normalised to sum 1.
+    ratio : float
+        ``c = p/n`` > 0, n the number of all columns.
+
+    Returns
+    -------
+    Mixture
+        Law with `support`, `atoms`, `pdf`, `cdf`, `ppf`, `moment`, `expect`, `rvs`, `stieltjes` and `equivalent`,
+        whose unknowns are the delta of each class.
+
+    Raises
+    ------
+    TypeError
+        For spectra that are not a list of Spectrum.
+    ValueError
+        For spectra whose levels or multiplicities do not match, that are all 0, or for bad weights or ratio.
+
+    Notes
+    -----
+    With t_ai the eigenvalue of class a on level i of weight w_i, and pi_a the shares,
+
+    .. math::
+
+        \delta_a = c \sum_i w_i\, t_{ai} Q_i, \qquad
+        Q_i = \Big( \sum_a \frac{\pi_a t_{ai}}{1 + \delta_a} - z \Big)^{-1}, \qquad
+        m = \sum_i w_i Q_i
+
+    (Couillet, Debbah & Silverstein 2011; Benaych-Georges & Couillet 2016). Means of the classes, a perturbation of
+    finite rank, do not change the law. Classes without a common eigenspace fall apart into independent laws.
+
+    Examples
+    --------
+    >>> import fasthde as fh
+    >>> law = fh.mixture([fh.Spectrum([1, 3, 10]), fh.Spectrum([5, 1, 2])], [0.25, 0.75], 0.5)
+    >>> law.support.round(6)
+    array([[ 0.176025, 11.048648]])
+    >>> round(law.mean(), 12)
+    3.166666666667
+    """
     return Mixture(spectra, weights, ratio)

@@ -89,4 +89,52 @@ class VarianceProfile(Coupled):
 
 
 def variance_profile(v: ArrayLike, weights: ArrayLike | None = None) -> VarianceProfile:
+    r"""Generalised semicircle: law of a symmetric p x p matrix with independent entries of given variances.
+
+    Entry (k, l) has mean 0 and variance ``v[i, j]/p`` for k in block i and l in block j.
+
+    Parameters
+    ----------
+    v : array_like, shape (blocks, blocks)
+        p times the variances, >= 0, symmetric. For one variance an entry, p blocks: each evaluation costs
+        O(blocks**3).
+    weights : array_like, shape (blocks,), optional
+        Shares of the blocks, >= 0; equal without them. Normalised to sum 1.
+
+    Returns
+    -------
+    VarianceProfile
+        Law with `support`, `atoms`, `pdf`, `cdf`, `ppf`, `moment`, `expect`, `rvs`, `stieltjes` and `equivalent`,
+        whose unknowns are the g of each block. Symmetric about 0.
+
+    Raises
+    ------
+    TypeError
+        For v or weights that are not numbers.
+    ValueError
+        For v that is not square, symmetric and >= 0, or without a positive entry between blocks of positive weight;
+        for bad weights.
+
+    Notes
+    -----
+    The quadratic vector equation, with w_j the weights,
+
+    .. math::
+
+        g_i = -\frac{1}{z + \sum_j w_j v_{ij}\, g_j}, \qquad m = \sum_i w_i g_i
+
+    (Girko 2001; Ajanki, Erdos & Kruger 2017). One block is the semicircle of variance v; ``[[0, 1], [1, 0]]`` are the
+    singular values of a rectangular matrix and their negatives. What no choice of non-zero entries can make
+    invertible is an atom at 0; where there is just no such mass, the density at 0 may be infinite.
+
+    Examples
+    --------
+    >>> import fasthde as fh
+    >>> law = fh.variance_profile([[0, 1], [1, 0]], weights=[0.75, 0.25])
+    >>> law.support.round(6)
+    array([[-1.366025, -0.366025],
+           [ 0.366025,  1.366025]])
+    >>> [(x, round(mass, 12)) for x, mass in law.atoms]
+    [(0.0, 0.5)]
+    """
     return VarianceProfile(v, weights)

@@ -73,4 +73,56 @@ class Separable(Coupled):
 
 
 def separable(H: Spectrum, T: Spectrum, ratio: float) -> Separable:
+    r"""Law of a sample covariance whose samples have unequal norms: ``X X'/n`` for ``X = C^1/2 Z T^1/2``.
+
+    Z is p x n with independent entries of mean 0 and variance 1, C (p x p) and T (n x n) are positive
+    semidefinite. With T diagonal this is the elliptical model: sample j has covariance ``tau_j C``.
+
+    Parameters
+    ----------
+    H : Spectrum
+        Eigenvalues of C, in the units of the data squared; only their proportions count.
+    T : Spectrum
+        Eigenvalues of T, >= 0; only their proportions count.
+    ratio : float
+        ``c = p/n`` > 0.
+
+    Returns
+    -------
+    Separable
+        Law with `support`, `atoms`, `pdf`, `cdf`, `ppf`, `moment`, `expect`, `rvs`, `stieltjes` and `equivalent`,
+        whose unknowns are (delta, delta~).
+
+    Raises
+    ------
+    TypeError
+        For H or T that is not a Spectrum.
+    ValueError
+        For a spectrum without a positive eigenvalue, or a ratio that is not finite and > 0.
+
+    Notes
+    -----
+    With ``H = sum w_i delta(t_i)`` and T's law ``sum u_j delta(tau_j)``,
+
+    .. math::
+
+        \delta = c \sum_i \frac{w_i t_i}{e\, t_i - z}, \qquad
+        e = -z \tilde\delta = \sum_j \frac{u_j \tau_j}{1 + \tau_j \delta}, \qquad
+        m = \sum_i \frac{w_i}{e\, t_i - z}
+
+    (Zhang 2006; Paul & Silverstein 2009). A real z is outside the support iff it belongs to a real pair
+    (delta, delta~) on the increasing branch (Couillet & Hachem 2014; Silverstein & Choi 1995 for T = I), which
+    gives one point in every gap. For T = I the law is `sample_covariance`, for one level of C a compound Poisson law.
+
+    Examples
+    --------
+    >>> import fasthde as fh
+    >>> law = fh.separable(fh.Spectrum([1, 3, 10]), fh.Spectrum([0.5, 1.5]), 0.1)
+    >>> law.support.round(6)
+    array([[ 0.562412,  1.308055],
+           [ 1.857835,  4.178035],
+           [ 6.613399, 14.77443 ]])
+    >>> round(law.mean(), 12)
+    4.666666666667
+    """
     return Separable(H, T, ratio)

@@ -102,4 +102,57 @@ class InformationPlusNoise(Coupled):
 
 
 def information_plus_noise(signal: Spectrum, ratio: float, H: Spectrum | None = None) -> InformationPlusNoise:
+    r"""Law of information plus noise: ``X X'/n`` for ``X = A + C^1/2 Z`` with A a fixed matrix.
+
+    Z is p x n with independent entries of mean 0 and variance 1; ``A A'`` and C share an eigenbasis.
+
+    Parameters
+    ----------
+    signal : Spectrum
+        Eigenvalues of ``A A'/n``; at most n of them positive.
+    ratio : float
+        ``c = p/n`` > 0.
+    H : Spectrum, optional
+        Eigenvalues of C on the same levels, with the multiplicities of signal; 1 without it. Levels of value 0 carry
+        no noise.
+
+    Returns
+    -------
+    InformationPlusNoise
+        Law with `support`, `atoms`, `pdf`, `cdf`, `ppf`, `moment`, `expect`, `rvs`, `stieltjes` and `equivalent`,
+        whose unknowns are (delta, delta~). A level without noise is an atom of the mass that exceeds the rank of the
+        noise.
+
+    Raises
+    ------
+    TypeError
+        For signal or H that is not a Spectrum.
+    ValueError
+        For levels or multiplicities that do not match, noise that is all 0, a signal of more than n positive
+        eigenvalues, or a ratio that is not finite and > 0.
+
+    Notes
+    -----
+    With l_i the eigenvalue of ``A A'/n`` and t_i that of C on level i of weight w_i,
+
+    .. math::
+
+        \delta = c \sum_i w_i t_i Q_i, \qquad
+        Q_i = \Big( \frac{l_i}{1 + \delta} - z\, (1 + \tilde\delta\, t_i) \Big)^{-1}, \qquad
+        \tilde\delta = \frac1n \operatorname{tr}
+        \Big( \tfrac1n A^\top (I + \tilde\delta C)^{-1} A - z (1 + \delta) I \Big)^{-1}
+
+    and ``m = sum_i w_i Q_i`` (Dozier & Silverstein 2007; Hachem, Loubaton & Najim 2007). Without signal the law is
+    `sample_covariance`.
+
+    Examples
+    --------
+    >>> import fasthde as fh
+    >>> law = fh.information_plus_noise(fh.Spectrum([9, 0], [10, 90]), 0.2)
+    >>> law.support.round(6)
+    array([[ 0.319321,  1.995337],
+           [ 8.991848, 11.466276]])
+    >>> round(law.mean(), 12)
+    1.9
+    """
     return InformationPlusNoise(signal, ratio, H)

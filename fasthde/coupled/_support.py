@@ -78,6 +78,8 @@ def _beside_levels(part: Part, ends: Ends) -> Ends:
     for level in part.hard_levels:
         k = int(np.searchsorted(edges, level))
         near = [i for i in (k - 1, k) if 0 <= i < edges.size and abs(edges[i] - level) <= 1e-6 * level]
+        if k % 2 == 1 and len(near) == 2:  # both ends of a narrow bulk
+            near = [min(near, key=lambda i: abs(edges[i] - level))]
         if near:
             edges[near], hard[near] = level, True
         elif k % 2 == 1:  # in the interior: the two sides meet there
