@@ -12,11 +12,17 @@ PAGES = ["README.md", "docs/getting_started.md"]
 
 @pytest.mark.parametrize("page", PAGES)
 def test_python_blocks_run(page, capsys):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.S)
+    """Every block after the ones before it; a block of text that follows is what it prints."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", text, re.S)
     assert blocks
+    names: dict = {}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        exec(compile("\n".join(blocks), page, "exec"), {})
+        for code, shown in blocks:
+            exec(compile(code, page, "exec"), names)
+            printed = capsys.readouterr().out
+            assert not shown or printed == shown
 
 
 def test_set_up_commands_are_single_lines():
