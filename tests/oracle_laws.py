@@ -1021,6 +1021,208 @@ def hessian_matrix(kind, p, n, w, w_star, rng, covariance=None, truncate=3.0):
     return (x * g) @ x.T / n
 
 
+def hessian_cloud(kind, u, v, truncate=3.0):
+    """g, s (2, N) and probabilities of a plain quadrature for u'x, v'x with x = s ~ N(0, I_2); u and v in R^2.
+
+    Trapezoidal rules, exact to rounding for analytic weights; polar coordinates for the truncated ones. Of the
+    coordinate that g does not see only moments up to 2 matter: +-1.
+    """
+    u, v = np.asarray(u, float), np.asarray(v, float)
+    line = np.linspace(-12.5, 12.5, 1501)
+    density = np.exp(-(line**2) / 2) / np.sqrt(2 * np.pi) * 25 / (line.size - 1)
+    if kind in ("logistic", "poisson", "spectral") or isinstance(kind, tuple):
+        way = v if kind == "spectral" or isinstance(kind, tuple) else u
+        size = np.hypot(*way)
+        way = way / size if size else np.array([1.0, 0.0])
+        if kind == "spectral":  # min(v^2, truncate): flat beyond the kink
+            edge = np.sqrt(truncate) / size
+            x, q = np.polynomial.legendre.leggauss(200)
+            line, density = edge * x, edge * q * np.exp(-((edge * x) ** 2) / 2) / np.sqrt(2 * np.pi)
+            tail = float(mp.erfc(edge / mp.sqrt(2))) / 2
+            second = tail + edge * np.exp(-(edge**2) / 2) / np.sqrt(2 * np.pi)  # E[t^2; t > edge]
+            far = np.sqrt(second / tail)
+            line, density = np.r_[-far, line, far], np.r_[tail, density, tail]
+        s = np.concatenate(
+            [np.outer(way, line) + r * np.array([[-way[1]], [way[0]]]) for r in (-1.0, 1.0)], 1
+        )
+        q = np.concatenate([density, density]) / 2
+        g = kind[0](v @ s) if isinstance(kind, tuple) else hessian_weights(kind, u @ s, v @ s, None, truncate)
+        return g, s, q
+    if kind == "probit":
+        size = np.hypot(*u)
+        way = u / size if size else np.array([1.0, 0.0])
+        line, density = line[::2], 2 * density[::2]
+        other = np.linspace(-9.0, 9.0, 73)
+        weight = np.exp(-(other**2) / 2) / np.sqrt(2 * np.pi) * (other[1] - other[0])
+        a, b = np.meshgrid(line, other, indexing="ij")
+        s = way[:, None] * a.ravel() + np.array([-way[1], way[0]])[:, None] * b.ravel()
+        q = np.outer(density, weight).ravel()
+        phi = [mp.npdf(size * x) for x in line]
+        ratio = [p / mp.ncdf(size * x) for p, x in pairs(phi, line)]
+        curve = np.array([float(r * (r + size * x)) for r, x in pairs(ratio, line)])
+        from scipy import special
+
+        up = special.ndtr(v @ s)
+        down = special.ndtr(-(v @ s))
+        g = np.concatenate([np.repeat(curve, other.size), np.repeat(curve[::-1], other.size)])
+        return g, np.concatenate([s, s], axis=1), np.concatenate([q * up, q * down])
+    if kind in ("phase", "phase_truncated"):
+        form = 3 * np.outer(u, u) - np.outer(v, v)  # g = r^2 k(angle)
+        cross = np.sqrt(max(form[0, 1] ** 2 - form[0, 0] * form[1, 1], 0.0))
+        zeros = {
+            float(np.arctan2(-form[0, 1] + sign * cross, form[1, 1]) % np.pi) for sign in (1, -1)
+        } if form[1, 1] else {np.pi / 2, float(np.arctan2(-form[0, 0], 2 * form[0, 1]) % np.pi)}  # fmt: skip
+        first = min(zeros)
+        ends = [first, *sorted(z for z in zeros if z > first), first + np.pi]
+        # g has a logarithmic singularity at 0, where the angle is near a zero of k: panels shrink towards these
+        grade = np.concatenate([[0], 4.0 ** np.arange(-9.0, 0), [0.5], 1 - 4.0 ** -np.arange(1.0, 10), [1]])
+        cuts = [a + (b - a) * grade for a, b in pairs(ends[:-1], ends[1:]) if b > a]
+        x, q = np.polynomial.legendre.leggauss(24)
+        angle = np.concatenate(
+            [(a + b + (b - a) * x) / 2 for cut in cuts for a, b in pairs(cut[:-1], cut[1:])]
+        )
+        weight = (
+            np.concatenate([(b - a) * q / 2 for cut in cuts for a, b in pairs(cut[:-1], cut[1:])]) / np.pi
+        )
+        way = np.stack([np.cos(angle), np.sin(angle)])
+        k = np.einsum("ij,ik,jk->k", form, way, way)
+        limit = np.inf if kind == "phase" else truncate
+        with np.errstate(divide="ignore"):
+            edge = np.minimum(np.sqrt(limit / np.abs(k)), 12.0)
+        x, q = np.polynomial.legendre.leggauss(160)
+        r = edge[:, None] * (x + 1) / 2
+        q = weight[:, None] * q * edge[:, None] / 2 * r * np.exp(-(r**2) / 2)
+        inner = (way[:, :, None] * r).reshape(2, -1)
+        mean = edge**2 + 2  # E[r^2 | r > edge]
+        outer = way * np.sqrt(mean)
+        g = np.concatenate([(k[:, None] * r**2).ravel(), np.clip(k * edge**2, -limit, limit)])
+        return (
+            g,
+            np.concatenate([inner, outer], 1),
+            np.concatenate([q.ravel(), weight * np.exp(-(edge**2) / 2)]),
+        )
+    # kind(u, v), analytic in both
+    line = np.linspace(-12.5, 12.5, 601)
+    density = np.exp(-(line**2) / 2) / np.sqrt(2 * np.pi) * 25 / (line.size - 1)
+    s = np.stack([x.ravel() for x in np.meshgrid(line, line, indexing="ij")])
+    return kind(u @ s, v @ s), s, np.outer(density, density).ravel()
+
+
+class HessianOracle:
+    """The two equations of §9 over a cloud of weights; t, k the levels and their shares, w and w* a number each."""
+
+    def __init__(self, kind, t, k, c, w, w_star, truncate=3.0):
+        self.t, self.k = np.asarray(t, float), np.asarray(k, float) / np.sum(k)
+        self.c, self.w, self.w_star = float(c), np.asarray(w, float), np.asarray(w_star, float)
+        pair = np.sqrt(self.t)[:, None] * np.stack([self.w, self.w_star], axis=1)
+        self.u, r = np.linalg.qr(np.concatenate([pair, np.zeros((2, 2))]))
+        self.u = self.u[: self.t.size]  # a direction of length 0 in the plane has no part in the data
+        self.g, self.s, self.q = hessian_cloud(kind, r[:, 0], r[:, 1], truncate)
+        assert abs(self.q.sum() - 1) < 1e-12
+
+    def e(self, d):
+        return np.sum(self.q * self.g / (1 + self.g * d))
+
+    def S(self, d):
+        x = self.q * self.g / (1 + self.g * d)
+        return np.einsum("k,ik,jk->ij", x, self.s, self.s) - x.sum() * np.eye(2)
+
+    def _step(self, d, z):
+        return self.c * np.sum(self.k * self.t / (self.t * self.e(d) - z))
+
+    def solve(self, z):
+        """Delta at complex z by plain iteration far up, then Newton with a numerical derivative on the way down."""
+        z = complex(z)
+        height = max(z.imag, 3.0 * self.t.max() * np.sqrt(np.sum(self.q * self.g**2)) * (1 + self.c))
+        d = 0j
+        for _ in range(300):
+            d = self._step(d, complex(z.real, height))
+        while True:
+            for _ in range(100):
+                here = complex(z.real, height)
+                h = 1e-7 * abs(d)
+                slope = 1 - (self._step(d + h, here) - self._step(d - h, here)) / (2 * h)
+                move = (d - self._step(d, here)) / slope
+                d -= move
+                if abs(move) < 1e-14 * abs(d):
+                    break
+            assert abs(move) < 1e-12 * abs(d), (z, height)
+            assert d.imag > 0, (z, height)
+            if height <= z.imag:
+                return d
+            height = max(z.imag, height * 0.8 if height > 1e-3 * abs(z.real) else 0.0)
+
+    def m(self, z, d=None):
+        d = self.solve(z) if d is None else d
+        return np.sum(self.k / (self.t * self.e(d) - z))
+
+    def bilinear(self, x, y, z, d=None):
+        """x'Qy of the full equivalent."""
+        d = self.solve(z) if d is None else d
+        basis = np.sqrt(self.t)[:, None] * self.u
+        full = self.e(d) * np.diag(self.t) + basis @ self.S(d) @ basis.T
+        return np.asarray(x) @ np.linalg.solve(full - z * np.eye(self.t.size), np.asarray(y) + 0j)
+
+    def place(self, d):
+        """z beyond the bulk at a real delta: below for delta > 0, above for delta < 0; NaN where there is none."""
+        from scipy import optimize
+
+        e = self.e(d)
+        size = self.c * self.t.max() / abs(d)
+        ends = np.sort(self.t * e)
+
+        def f(z):
+            return self.c * np.sum(self.k * self.t / (self.t * e - z)) - d
+
+        near = 1e-13 * max(abs(ends[0]), abs(ends[-1]))
+        a, b = (ends[0] - 2 * size, ends[0] - near) if d > 0 else (ends[-1] + near, ends[-1] + 2 * size)
+        return optimize.brentq(f, a, b, xtol=1e-15, rtol=1e-15) if f(a) * f(b) < 0 else np.nan
+
+    def determinant(self, d):
+        z = self.place(d)
+        basis = np.sqrt(self.t)[:, None] * self.u
+        K = basis.T @ (basis / (self.t * self.e(d) - z)[:, None])
+        return np.linalg.det(np.eye(2) + self.S(d) @ K)
+
+    def isolated(self, count=300):
+        """Eigenvalues beyond the bulk: sign changes of det[I + S K] along the increasing branch."""
+        from scipy import optimize
+
+        low, high = self.g.min(), self.g.max()
+        grids = []
+        if high > 0:
+            grids.append(-1 / (high * (1 + np.logspace(4, -7, count))))
+        else:
+            grids.append(-np.logspace(-4, 4, count) / abs(low))
+        grids.append(
+            1 / (-low * (1 + np.logspace(4, -7, count))) if low < 0 else np.logspace(-4, 4, count) / high
+        )
+        found = []
+        for d in grids:
+            z = np.array([self.place(x) for x in d])
+            rising = np.diff(z) * np.diff(d) > 0
+            if not rising.all():  # from z = +-inf to the edge, where z turns
+                i = max(int(np.argmin(rising)), 1)
+                sign = np.sign(d[i])  # below: z has its maximum
+                edge = optimize.minimize_scalar(
+                    lambda x, sign=sign: -sign * self.place(x), bounds=sorted((d[i - 1], d[i + 1])), method="bounded",
+                    options={"xatol": 1e-12 * abs(d[i])},
+                ).x  # fmt: skip
+                d = np.concatenate([d[:i], d[i - 1] + (edge - d[i - 1]) * (1 - np.logspace(-0.1, -5, 20))])
+            value = np.array([self.determinant(x) for x in d])
+            for i in np.flatnonzero(value[1:] * value[:-1] < 0):
+                root = optimize.brentq(self.determinant, d[i], d[i + 1], xtol=1e-300, rtol=1e-15)
+                found.append(self.place(root))
+        return sorted(found)
+
+    def alignment(self, v, z, radius):
+        """Squared cosine with v of the eigenvector at z: the residue of v'Qv over a circle."""
+        angle = 2 * np.pi * (np.arange(32) + 0.5) / 32
+        turn = np.exp(1j * angle[angle < np.pi])
+        values = np.array([self.bilinear(v, v, z + radius * x) for x in turn])
+        return -np.real(np.sum(values * turn)) * radius / 16 / (np.asarray(v) @ v)
+
+
 # ------------------------------------------------------------------------------------------- workloads
 
 W1_VALUES = (1.0, 3.0, 10.0)

@@ -196,8 +196,8 @@ def channel_rows(law, channels, d, out):
 
 @kernel(fastmath=SUM_MATH, inline=True)
 def _level_sums(w, t, er, ei, zr, zi):
-    """Sums of w t Q, w t**2 Q**2, w t Q**2 and w Q, Q = 1/(t e - z)."""
-    sr = si = pr = pi = rr = ri = qr = qi = 0.0
+    """Sums of w t Q, w t**2 Q**2, w t Q**2, w Q and w t**2 |Q|**2, Q = 1/(t e - z)."""
+    sr = si = pr = pi = rr = ri = qr = qi = size = 0.0
     for i in range(w.size):
         dr = t[i] * er - zr
         di = t[i] * ei - zi
@@ -205,6 +205,7 @@ def _level_sums(w, t, er, ei, zr, zi):
         ar = dr * n
         ai = -di * n
         b = w[i] * t[i]
+        size += b * t[i] * n
         qr += w[i] * ar
         qi += w[i] * ai
         sr += b * ar
@@ -215,7 +216,7 @@ def _level_sums(w, t, er, ei, zr, zi):
         ri += bi
         pr += t[i] * br
         pi += t[i] * bi
-    return complex(sr, si), complex(pr, pi), complex(rr, ri), complex(qr, qi)
+    return complex(sr, si), complex(pr, pi), complex(rr, ri), complex(qr, qi), size
 
 
 @kernel(inline=True)
@@ -226,15 +227,16 @@ def _size(x):
 
 @kernel(inline=True)
 def _equation(law, z, d):
-    """F, dF/d delta and dF/dz at delta = d."""
+    """F, dF/d delta and dF/dz at delta = d, and the size of the terms of F, whose rounding is that of F."""
     w, t, head = law[8], law[9], law[10]
     c = head[0]
     e, f, h = node_sums(law, d)
-    s, p, r, q = _level_sums(w, t, e.real, e.imag, z.real, z.imag)
+    s, p, r, q, size = _level_sums(w, t, e.real, e.imag, z.real, z.imag)
     zq = c * (z * q)
-    if max(abs(head[1]), max(_size(h), _size(zq))) < 0.5 * _size(e * d):
-        return head[1] - h - zq, (e - d * f) - c * (z * r * f), -c * (e * r)
-    return d - c * s, 1.0 - c * (p * f), -c * r
+    terms = max(abs(head[1]), max(_size(h), _size(zq)))
+    if terms < 0.5 * _size(e * d):
+        return head[1] - h - zq, (e - d * f) - c * (z * r * f), -c * (e * r), terms
+    return d - c * s, 1.0 - c * (p * f), -c * r, max(_size(d), c * np.sqrt(size))
 
 
 @kernel
@@ -249,7 +251,7 @@ def newton(law, z, d):
     count = 0
     done = False
     while count < LIMIT:
-        value, jacobian, dz = _equation(law, z, d)
+        value, jacobian, dz, terms = _equation(law, z, d)
         count += 1
         r = reciprocal(jacobian)
         step = value * r
@@ -274,7 +276,10 @@ def newton(law, z, d):
         if small and (size <= 4.0 * EPS or (ratio < 0.1 and error <= 0.1 * EPS)):
             done = True
             break
-        if size < 1e-7 and ratio > 0.25 and last < np.inf and (small or size < 4.0 * EPS):  # rounding level
+        rounding = 4.0 * EPS * (_size(d) + terms * _size(r))
+        # an imaginary part below that may be a real root's: only one that no longer moves counts
+        small = small or (_size(step) < rounding and d.imag > 4.0 * rounding)
+        if size < 1e-7 and ratio > 0.25 and last < np.inf and small:
             error = size
             done = True
             break
@@ -395,7 +400,7 @@ def transform_rows(start, stop, z, chunk, law, out, status, count):
             guess = d
             before = z[i]
             e, _, _ = node_sums(law, d)
-            _, _, _, q = _level_sums(w, t, e.real, e.imag, z[i].real, z[i].imag)
+            _, _, _, q, _ = _level_sums(w, t, e.real, e.imag, z[i].real, z[i].imag)
             if head[2] > 0.0:
                 q = q - head[2] * reciprocal(z[i])
             out[0, i] = d

@@ -15,6 +15,9 @@ Array = NDArray[np.float64]
 
 _EPS = float(np.finfo(float).eps)
 
+#: Unresolved pieces at which a function is given up: memory, not time.
+_MANY = 50_000
+
 
 class Cells(NamedTuple):
     """Finished cells: nodes and masses (cells, 24), channels (4, cells, 24), ends, flag, coefficients."""
@@ -121,15 +124,19 @@ def _find_breaks(source: Source, levels: Array) -> tuple[Array, Array, NDArray[n
         top = np.abs(g).max(axis=1)
         tiny = b - a <= 2.0**-46 * np.maximum(np.abs(a), np.abs(b))
         void = mass < source.floor
-        smooth = _settled(c, top)[0] | (np.abs(c[:, -3:]).max(axis=1) <= 1e-13 * top)
+        smooth, level = _settled(c, top)
+        smooth |= np.abs(c[:, -3:]).max(axis=1) <= 1e-13 * top
+        rough = np.flatnonzero(~(smooth | tiny | void))
+        level[rough] = _noise(source, t[rough], row[rough], c[rough])
+        smooth[rough] = level[rough] > 0.0
         jump = ~smooth & tiny & ~void
         rows.append(row[jump])
         points.append(0.5 * (a + b)[jump])
         good = np.flatnonzero(smooth & ~void)
-        curves = [(c[good] @ derivative, 1e-11 * top[good])]
-        for level in levels:
+        curves = [(c[good] @ derivative, 1e-11 * top[good] + 600.0 * level[good])]
+        for height in levels:
             shifted = c[good].copy()
-            shifted[:, 0] -= level
+            shifted[:, 0] -= height
             curves.append((shifted, np.zeros(good.size)))
         for series, noise in curves:
             k, root = _roots(series, noise)
@@ -137,6 +144,11 @@ def _find_breaks(source: Source, levels: Array) -> tuple[Array, Array, NDArray[n
             rows.append(row[k])
             points.append(0.5 * (a[k] + b[k]) + 0.5 * (b[k] - a[k]) * root)
         again = ~smooth & ~tiny & ~void
+        if again.sum() > _MANY:
+            raise ValueError(
+                f"the weights must be piecewise smooth; more than {_MANY} pieces are not resolved. Smooth the second "
+                "derivative, or lower |w| and |w_star|."
+            )
         middle = 0.5 * (a + b)[again]
         a, b = np.concatenate([a[again], middle]), np.concatenate([middle, b[again]])
         row = np.concatenate([row[again], row[again]])
@@ -155,6 +167,30 @@ def _settled(c: Array, top: Array) -> tuple[NDArray[np.bool_], Array]:
     end, before = np.abs(c[:, -4:]).max(axis=1), np.abs(c[:, 12:18]).max(axis=1)
     good = (end <= 2.0 * NODES * _EPS * top) | ((end > 0.1 * before) & (end <= 1e-12 * top))
     return good, np.where(good, np.minimum(2.0 * np.maximum(end, 0.0), 1e-12 * top), 0.0)
+
+
+def _noise(source: Source, t: Array, row: NDArray[np.int64], c: Array) -> Array:
+    """Level of a series' last terms where they are the rounding of g itself, which cancels there; else 0.
+
+    Within a thousandth of a piece every g is a polynomial, and what is not is rounding (the median over the nodes:
+    one of them may be at a kink). Without this, pieces near a zero of ``max(y - 1, 0)`` would be halved for ever.
+    """
+    if not t.size:
+        return np.zeros(0)
+    offset, residual = _rounding()
+    near = t[:, ::3, None] + 5e-4 * np.ptp(t, axis=1)[:, None, None] * offset
+    g = np.asarray(source.g(near, row[:, None, None]), np.float64)
+    noise = np.median(np.abs(g @ residual).max(axis=2), axis=1)
+    end = np.abs(c[:, -4:]).max(axis=1)
+    return np.where((end <= 16.0 * noise) & (end <= 1e-3 * np.abs(c).max(axis=1)), 2.0 * end, 0.0)
+
+
+@functools.cache
+def _rounding() -> tuple[Array, Array]:
+    """Irregular points of [-1, 1], and the projection of values there onto what is no polynomial of degree 4."""
+    x = np.array([-1.0, -0.77, -0.49, -0.26, 0.03, 0.31, 0.53, 0.78, 1.0])
+    table = np.polynomial.legendre.legvander(x, 4)
+    return x, np.eye(x.size) - table @ np.linalg.pinv(table)
 
 
 def _roots(series: Array, noise: Array) -> tuple[NDArray[np.int64], Array]:
@@ -215,6 +251,9 @@ def make_cells(source: Source, levels: Array) -> tuple[Cells, Array, Array, NDAr
         c = g @ matrix.T
         smooth, level = _settled(c, top)
         smooth |= np.abs(c[:, -3:]).max(axis=1) <= 1e-13 * np.ptp(g, axis=1)
+        rough = np.flatnonzero(~smooth)
+        level[rough] = _noise(source, t[keep][~flat[keep]][rough], row[rough], c[rough])
+        smooth[rough] = level[rough] > 0.0
         sure = np.abs(c) > np.maximum(noise * top[:, None], level[:, None])
         last = NODES - 1 - np.argmax(sure[:, ::-1], axis=1)
         c[np.arange(NODES) > last[:, None]] = 0.0
@@ -229,6 +268,9 @@ def make_cells(source: Source, levels: Array) -> tuple[Cells, Array, Array, NDAr
         table = np.polynomial.legendre.legvander(np.nan_to_num(z), NODES - 1) * (np.arange(NODES) + 0.5)
         coefficients = np.einsum("mij,ijk->mik", q2, table)
         low, high = mean + low, mean + high
+        least_g, most_g = 8.0 * _EPS * top, -8.0 * _EPS * top  # an end that is 0 to rounding is 0
+        low = np.where((low < least_g) & (g.min(axis=1) >= 0.0), 0.0, low)
+        high = np.where((high > most_g) & (g.max(axis=1) <= 0.0), 0.0, high)
         tail = np.abs(coefficients[:, :, -3:]).max(axis=2)
         size = np.abs(coefficients).max(axis=2)
         tol = np.where(mass > 1e-18, source.tol, 1e-9)

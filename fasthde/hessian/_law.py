@@ -26,6 +26,12 @@ Complex = NDArray[np.complex128]
 
 _EPS = float(np.finfo(float).eps)
 
+#: Deviation of the mass from 1 beyond which a law is refused.
+_MASS = 1e-7
+
+#: Density times |x| below which a tail is noise.
+_LEAST = 1e-36
+
 #: Levels and points that share one sweep of the density kernel.
 _CHUNK = 24
 
@@ -133,15 +139,14 @@ class HessianLaw(Distribution):
 
     def _clip_gaps(self) -> list[Gap]:
         low, high, least, most = (float(x) for x in self.weights.hull)
-        slack = 1e-9 * max(abs(low), abs(high))
         out = []
         for g in self._gaps:
             # gamma = -1/delta runs from a to b, through infinity where a > b
             a, b = _gamma(g.start, -1.0), _gamma(g.stop, 1.0)
             start, stop = a, b
-            if a >= high - slack and a < most:
+            if a >= high - 1e-9 * abs(high) and a < most:
                 start = most
-            if b <= low + slack and b > least:
+            if b <= low + 1e-9 * abs(low) and b > least:
                 stop = least
             if (a <= b and not start < stop) or (start == np.inf and stop == -np.inf):
                 continue
@@ -212,7 +217,13 @@ class HessianLaw(Distribution):
         at = np.array(points)
         hard = (at == 0.0) & (rest == 0.0)
         inner = ~np.isin(at, edges)  # a density infinite on both sides: distance**(-1/3)
-        return build(self._density, at, np.where(hard & inner, 1.5, 2.0), hard)
+        series = build(self._density, at, np.where(hard & inner, 1.5, 2.0), hard)
+        mass = series.total[1].sum() + self._atom_table[1].sum()
+        if not abs(mass - 1.0) < _MASS:  # a density on a wrong root never passes in silence
+            raise ArithmeticError(
+                f"the density has mass {mass:.12g} instead of 1; please report this law: {self!r}"
+            )
+        return series
 
     def _marks(self, low: float, high: float, gaps: list[Gap]) -> list[float]:
         """Points at which long tails are cut, so that each part has its full relative precision."""
@@ -224,11 +235,11 @@ class HessianLaw(Distribution):
             for edge, meets, sign in ((gap.low, gap.at_end[0], 1.0), (gap.high, gap.at_end[1], -1.0)):
                 if not meets or edge != (high if sign > 0 else low):
                     continue
-                # where g exceeds with probability 1e-59, 1e-56, ..., 1e-2
+                # where g exceeds with probability 1e-27, 1e-24, ..., 1e-3
                 tail = slice(None, None, -1 if sign > 0 else 1)
-                index = np.searchsorted(np.cumsum(mass[tail]), 10.0 ** np.arange(-59.0, -1.0, 3.0))
+                index = np.searchsorted(np.cumsum(mass[tail]), 10.0 ** np.arange(-27.0, -2.0, 3.0))
                 gamma = np.unique(values[tail][np.minimum(index, values.size - 1)])[tail]
-                gamma = gamma[gamma * sign > 0.0]
+                gamma = gamma[gamma != 0.0]
                 last = edge
                 for x in self._curve(-1.0 / gamma, gap.side)[0].tolist() if gamma.size else []:
                     if low < x < high and sign * (last - x) > 0.02 * abs(last):
@@ -248,14 +259,15 @@ class HessianLaw(Distribution):
         _jit.map_rows(kernels.transform_rows, None, rows, work, None, *args)
         return out[:4], out[4].real, status, count
 
-    def _density(self, x: Array) -> Array:
+    def _density(self, x: Array) -> tuple[Array, Array]:
+        """Density, and the errors below which no series has to follow it."""
         found, _, status, _ = self._solve(x.astype(np.complex128))
         if (status != Status.CONVERGED).any():
             bad = x[status != Status.CONVERGED]
             raise ArithmeticError(
                 f"the density could not be found at {bad[:3]} ({bad.size} points); please report this law: {self!r}"
             )
-        return np.asarray(found[3].imag / np.pi)
+        return found[3].imag / np.pi, _LEAST / np.abs(x)
 
     def _pdf(self, x: Array) -> Array:
         series = self._series

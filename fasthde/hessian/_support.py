@@ -68,10 +68,9 @@ class Curve:
         if not len(pieces):
             return found
         first, last = float(pieces[0, 0]), float(pieces[-1, 1])
-        size = max(abs(first), abs(last))
-        top, touch = self._ray(last, 1.0, size)
+        top, touch = self._ray(last, 1.0)
         found.append((top, np.inf, touch, False))
-        bottom, touch = self._ray(first, -1.0, size)
+        bottom, touch = self._ray(first, -1.0)
         found.append((-np.inf, bottom, False, touch))
         for i in range(len(pieces) - 1):
             a, b = float(pieces[i, 1]), float(pieces[i + 1, 0])
@@ -96,15 +95,17 @@ class Curve:
         own = [float(weights.masses[np.argmin(np.abs(weights.atoms - x))]) * x * x for x in (a[1], b[0])]
         return bool((np.cbrt(own[0]) + np.cbrt(own[1])) ** 3 < (b[0] - a[1]) ** 2 * self.room)
 
-    def _ray(self, end: float, sign: float, size: float) -> tuple[float, bool]:
+    def _ray(self, end: float, sign: float) -> tuple[float, bool]:
         """The point beyond ``end`` from which on the strain is below the room; whether that is the end itself."""
-        near = end + sign * 1e-13 * size
+        near = end + sign * 1e-13 * abs(end)
         if self.strain(near) < self.room:
             return near, True
-        if abs(self.rest) == 0.0 and end * sign < 0.0 and self.strain(0.0) <= self.room * (1 + 4 * _EPS):
+        if self.rest == 0.0 and end * sign <= 0.0:  # the strain is that room at 0
+            if end == 0.0:
+                return 0.0, False
             far = 0.0
         else:
-            step = size
+            step = abs(end) if end else float(np.abs(self.weights.hull[:2]).max())
             while not self.strain(end + sign * step) < self.room:
                 step *= 4.0
             far = end + sign * step
