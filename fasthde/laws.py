@@ -340,6 +340,41 @@ class Law(Distribution):
         steps[at] = steps[at]._replace(gram=not steps[at].gram)
         return self._then(*steps, replace=len(steps))
 
+    def simulate(self, p: int, *, rng: Any = None) -> Array:
+        """Eigenvalues of one such matrix, drawn for real, to set beside the law.
+
+        Parameters
+        ----------
+        p : int
+            Dimension of the fixed matrix, at least its number of levels; the levels share it in their proportions.
+        rng : int, SeedSequence or Generator, optional
+            Seed.
+
+        Returns
+        -------
+        ndarray
+            Ascending; p of them, or as many as a companion or corner leaves.
+
+        Raises
+        ------
+        ValueError
+            If some operation is left without a sample, or the matrices would fill the memory.
+
+        Examples
+        --------
+        >>> import fasthde as fh
+        >>> law = fh.marchenko_pastur(0.5).add_semicircle(0.1)
+        >>> x = law.simulate(400, rng=0)
+        >>> bool(abs((x <= 1.0).mean() - law.cdf(1.0)) < 0.01)
+        True
+        """
+        from fasthde import _simulate
+
+        size = check.integer("p", p, 1)
+        return _simulate.eigenvalues(
+            self.spectrum, self._steps, self.points, size, np.random.default_rng(rng)
+        )
+
     def _point(self) -> float | None:
         """Where the law is a point mass."""
         if not len(self.kinds):
