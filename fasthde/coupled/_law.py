@@ -219,12 +219,17 @@ class Coupled(Distribution):
         """Density of a part at points in its units, and its errors; 0 outside and within the rounding of an edge."""
         state = part.solve(x)
         out = np.where(state.outside, 0.0, state.m.imag) / (np.pi * part.unit)
-        lost = np.flatnonzero(np.isnan(out))
-        if lost.size:
-            sides = x[lost] * (1.0 + 64.0 * _EPS * np.array([[-1.0], [1.0]]))
-            outside = part.solve(sides.ravel()).outside.reshape(2, -1).any(axis=0)
-            out[lost] = np.where(outside, 0.0, np.nan)
-        return out, out * np.where(np.isfinite(state.noise), state.noise, 0.0)
+        noise = np.where(np.isfinite(state.noise), state.noise, 0.0)
+        for step in (64.0 * _EPS, 1e-12, 1e-10):
+            lost = np.flatnonzero(np.isnan(out))
+            if not lost.size:
+                break
+            # an edge: a neighbour outside, or the nearest one that can be solved, for what it is worth
+            near = part.solve((x[lost] * (1.0 + step * np.array([[-1.0], [1.0]]))).ravel())
+            values = np.where(near.outside, 0.0, near.m.imag).reshape(2, -1) / (np.pi * part.unit)
+            out[lost] = np.fmin(values[0], values[1])
+            noise[lost] = 1.0
+        return out, out * noise
 
     def _transform(self, z: Complex) -> Solved:
         m, _, status, residual, count = self._solve(z)
