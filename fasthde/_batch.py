@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fasthde import _jit
 from fasthde import _validate as check
-from fasthde._chain import EPS, GAP, LEAST
+from fasthde._chain import COLUMNS, EPS, GAP, LEAST
 from fasthde._distribution import _complex_array
 from fasthde._kernels import chain as kernels
 from fasthde._kernels import series as series_kernels
@@ -135,7 +135,7 @@ class LawBatch:
         c = self.ratio[self._index]
         delta = 1.0 - c * rest
         delta[np.abs(delta) <= 4.0 * EPS] = 0.0
-        par = np.zeros((c.size, 1, 4))
+        par = np.zeros((c.size, 1, COLUMNS))
         par[:, 0, 0], par[:, 0, 1], par[:, 0, 2] = c, delta, delta < 0.0
         ops = np.array([SAMPLE], np.int64)
         zero = 1.0 - rest
@@ -181,7 +181,7 @@ class LawBatch:
         order = np.lexsort((lows, whose))
         lows, highs, guesses, whose = lows[order], highs[order], guesses[order], whose[order]
         found = np.ones(lows.size, bool)
-        args = (self._pack, whose, 0, lows, highs, guesses, found)
+        args = (self._pack, whose, 0, lows, highs, guesses, np.zeros((2, lows.size), bool), found)
         _jit.map_rows(
             kernels.cut_rows, None, lows.size, 20.0 * lows.size * t.size / max(laws, 1), None, *args
         )

@@ -20,6 +20,15 @@ EPS = float(np.finfo(float).eps)
 #: Neighbours of the spectrum this far apart (a factor) are counted apart: the large ones may use up the samples.
 GAP = 30.0
 
+#: Levels this close (relative) are taken as one.
+SAME = 1e-12
+
+#: An atom away from 0 whose mass is within this of what dissolves it leaves a gap below the rounding of its place.
+NEAR = 1e-8
+
+#: Numbers of an operation.
+COLUMNS = 5
+
 #: Positive eigenvalues lie between this and its inverse: their third powers must be numbers.
 LEAST = 1e-90
 
@@ -70,17 +79,14 @@ class Chain:
     )  # fmt: skip
 
     def __init__(self, H: Spectrum, steps: Sequence[Step], points: Array):
-        t, index = np.unique(H.values, return_inverse=True)
-        k = np.zeros(t.size)
-        np.add.at(k, index, H.multiplicity)
-        t, k = t[k > 0], k[k > 0]
+        t, k = _levels(H, steps[0].b / steps[0].a if steps and steps[0].kind == AFFINE else 0.0)
         total = math.fsum(k)
         w = k / total
         positive = t > 0.0
         self.zero = float(w[~positive].sum())
         self.t, self.w = np.ascontiguousarray(t[positive]), np.ascontiguousarray(w[positive])
         rest = math.fsum(k[positive]) / total  # 1 - mass at 0, without cancellation
-        ops, par = np.zeros(len(steps), np.int64), np.zeros((len(steps), 4))
+        ops, par = np.zeros(len(steps), np.int64), np.zeros((len(steps), COLUMNS))
         gone = (t > 0.0) & bool(steps and steps[0].kind == SAMPLE)  # dissolved at once
         atoms: Atoms = {float(x): (float(m), float(x), 0) for x, m in zip(t[~gone], w[~gone], strict=True)}
         self.stages, self.deltas = [], []
@@ -90,7 +96,10 @@ class Chain:
             mass, place, born = atoms.get(0.0, _NONE)
             if step.kind == SAMPLE:
                 delta = 1.0 - step.a * rest
-                if abs(delta) <= 4.0 * EPS:
+                # after other operations s knows the place where z vanishes to eps only
+                if abs(delta) <= (
+                    4.0 * EPS if all(o.kind == AFFINE and o.b == 0.0 for o in steps[:j]) else 1e-13
+                ):
                     delta = 0.0
                 par[j, 1], par[j, 3] = delta, step.gram
                 if delta < 0.0:
@@ -108,7 +117,7 @@ class Chain:
                 atoms = {0.0: (mass, place, born)} if mass > 0.0 else {}
             elif step.kind == AFFINE:
                 par[j, 1] = step.b
-                atoms = {step.a * x + step.b: v for x, v in atoms.items()}
+                atoms = _moved(atoms, step.a, step.b)
                 if step.b != 0.0:
                     rest = 1.0 - atoms.get(0.0, _NONE)[0]
                 par[j, 2] = 1.0 - rest
@@ -118,13 +127,13 @@ class Chain:
                 own = points_of(step, steps, points.shape[1])
                 par[j, 1], par[j, 2] = own.start, own.stop
                 rank = math.fsum(points[1, own])
+                par[j, 3], par[j, 4] = mass > 0.0, rank / step.a - mass
                 atoms = _lessened(atoms, rank / step.a, 1.0)
                 rest = 1.0 - atoms.get(0.0, _NONE)[0]
-                par[j, 3] = rest < 1.0
             else:
+                par[j, 3], par[j, 4] = mass > 0.0, (1.0 - step.a) - mass
                 atoms = _lessened(atoms, 1.0 - step.a, step.a)
                 rest = 1.0 - atoms.get(0.0, _NONE)[0]
-                par[j, 1] = rest < 1.0
             self.deltas.append(par[j, 1] if step.kind == SAMPLE else 1.0)
         self.atoms = sorted((x, v[0]) for x, v in atoms.items())
         # writeable, as all arrays of kernels: no second compilation
@@ -173,6 +182,38 @@ def pack_of(law: tuple[Any, ...]) -> tuple[Any, ...]:
 Atoms = dict[float, tuple[float, float | None, int]]
 
 _NONE = (0.0, None, 0)
+
+
+def _levels(H: Spectrum, shift: float) -> tuple[Array, Array]:
+    """Distinct levels in ascending order, and their multiplicities.
+
+    Levels equal to rounding, that of a shift in units of the levels included, are one, at their mean (what merging
+    changes is of second order): between them, nothing could be resolved.
+    """
+    t, index = np.unique(H.values, return_inverse=True)
+    k = np.asarray(np.bincount(index, H.multiplicity, t.size), np.float64)
+    t, k = t[k > 0], k[k > 0]
+    group = np.concatenate(([0], np.cumsum(np.diff(t) > SAME * np.maximum(t[1:], abs(shift)))))
+    if group[-1] + 1 == t.size:
+        return t, k
+    first = np.flatnonzero(np.diff(group, prepend=-1))
+    last = np.append(first[1:], t.size) - 1
+    wide = t[last] - t[first] > 1e2 * SAME * np.maximum(t[last], abs(shift))  # a fine grid, not one level
+    group = np.cumsum(np.isin(np.arange(t.size), first) | wide[group]) - 1
+    first = np.flatnonzero(np.diff(group, prepend=-1))
+    count = np.add.reduceat(k, first)
+    return t[first] + np.add.reduceat((t - t[first][group]) * k, first) / count, count
+
+
+def _moved(atoms: Atoms, a: float, b: float) -> Atoms:
+    """Atoms of a x + b; what rounding brings to one place stays apart."""
+    out: Atoms = {}
+    for x, v in sorted(atoms.items()):
+        y = a * x + b
+        while y in out:
+            y = math.nextafter(y, math.inf)
+        out[y] = v
+    return out
 
 
 def _lessened(atoms: Atoms, loss: float, unit: float) -> Atoms:

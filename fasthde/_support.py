@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fasthde._chain import EPS, Chain
+from fasthde._chain import EPS, NEAR, Chain
 from fasthde._kernels import chain as kernels
 from fasthde._kernels.chain import AFFINE, CORNER, INVERSE, POISSON, SAMPLE, SEMICIRCLE
 
@@ -48,18 +48,12 @@ def outside(chain: Chain) -> Outside:
             if lows.size == 1:  # no pole: a point mass
                 continue
             guesses = _middles(lows, highs)
-        order, place = hard.get(float(highs[0]), (0, 0.0))
-        multiplied = ops[j] in (SAMPLE, INVERSE)
-        kept = order > 0 and scale * place + offset == 0.0 and multiplied and chain.deltas[j] >= 0.0
+        hard = _kept(chain, j, hard, scale, offset)
+        fixed = np.array([np.isin(ends, list(hard)) for ends in (lows, highs)])
         found = np.ones(lows.size, bool)
-        found[0] = not kept  # a hard edge at 0 stays
         owner = np.zeros(lows.size, np.int64)
-        kernels.cut_rows(0, lows.size, chain.pack, owner, j, lows, highs, guesses, found)
-        found[0] = True
-        hard = {}
-        if kept:
-            hard[float(highs[0])] = order + int(chain.deltas[j] == 0.0), 0.0
-        elif ops[j] == SAMPLE and chain.deltas[j] == 0.0:
+        kernels.cut_rows(0, lows.size, chain.pack, owner, j, lows, highs, guesses, fixed, found)
+        if ops[j] == SAMPLE and chain.deltas[j] == 0.0 and not fixed[1, 0]:
             highs[0] = _zero(chain, j, scale, offset, fresh, highs[0])
             hard[float(highs[0])] = 1, 0.0
         lows, highs = lows[found], highs[found]
@@ -67,7 +61,7 @@ def outside(chain: Chain) -> Outside:
             for ends in (lows, highs):
                 near = np.abs(ends - at) <= 1e-6 * chain.unit
                 ends[near] = at
-                if near.any():
+                if near.any() and at not in hard:
                     hard[at] = 1, x
         fresh = False
         scale, offset = 1.0, 0.0
@@ -83,8 +77,44 @@ def outside(chain: Chain) -> Outside:
     for i, v in enumerate(s):
         if float(v) in hard:
             orders[i], base[i] = hard[float(v)]
+    if ops[stop - 1] in (SAMPLE, INVERSE):  # semidefinite
+        base = np.maximum(base, 0.0)
     edges = par[-1, 0] * base + par[-1, 1] if stop < ops.size else base
     return Outside(lows, highs, edges, base, s, orders)
+
+
+def _kept(
+    chain: Chain, j: int, hard: dict[float, tuple[int, float]], scale: float, offset: float
+) -> dict[float, tuple[int, float]]:
+    """Hard edges that operation j leaves: at 0 if it multiplies, at atoms that outlive it if it adds or cuts."""
+    kind = chain.law[0][j]
+    out = {}
+    for s, (order, place) in hard.items():
+        x = scale * place + offset
+        if kind in (SAMPLE, INVERSE):
+            if x == 0.0 and chain.deltas[j] >= 0.0:
+                out[s] = order + int(kind == SAMPLE and chain.deltas[j] == 0.0), 0.0
+        elif kind in (POISSON, CORNER):
+            atoms = chain.stages[j]
+            near = min(atoms, key=lambda a: abs(a - x), default=np.inf)
+            if abs(near - x) <= 8.0 * EPS * abs(x):
+                left = atoms[near][0] - _loss(chain, j)
+                if left > -_tolerance(near):
+                    out[s] = order + int(left <= _tolerance(near)), near
+    return out
+
+
+def _loss(chain: Chain, j: int) -> float:
+    """What a compound Poisson step or a corner takes from the mass of every atom."""
+    p = chain.law[1][j]
+    if chain.law[0][j] == POISSON:
+        return math.fsum(chain.law[3][int(p[1]) : int(p[2])]) / float(p[0])
+    return 1.0 - float(p[0])
+
+
+def _tolerance(place: float) -> float:
+    """How near to its threshold an atom counts as at it: at 0, gaps of any width are resolved."""
+    return 4.0 * EPS if place == 0.0 else NEAR
 
 
 def _first_gaps(chain: Chain, j: int, scale: float, offset: float) -> tuple[Array, Array, Array]:
@@ -148,16 +178,13 @@ def _split(chain: Chain, j: int, lows: Array, highs: Array) -> tuple[Array, Arra
 
 def _thresholds(chain: Chain, j: int, lows: Array, highs: Array) -> list[tuple[float, float]]:
     """Atoms, as (location, s), that operation j dissolves just so: the density is infinite there."""
-    kind, p = chain.law[0][j], chain.law[1][j]
-    if kind not in (POISSON, CORNER):
+    if chain.law[0][j] not in (POISSON, CORNER):
         return []
-    loss = 1.0 - p[0]
-    if kind == POISSON:
-        loss = math.fsum(chain.law[3][int(p[1]) : int(p[2])]) / p[0]
+    loss = _loss(chain, j)
     return [
         (x, _place(chain, born, s, lows, highs))
         for x, (m, s, born) in chain.stages[j].items()
-        if abs(m - loss) <= 4.0 * EPS
+        if abs(m - loss) <= _tolerance(x)
     ]
 
 

@@ -332,7 +332,7 @@ def _slope(law: Law, s: Complex) -> Complex:
     w = H.multiplicity / H.multiplicity.sum()
     z, dz = s.copy(), np.ones_like(s)
     m, dm = cauchy_sum(H.values, w, s), cauchy_sum(H.values, w, s, 2)
-    for op, (p, q, r, _) in zip(ops, par, strict=True):
+    for op, (p, q, r, *_) in zip(ops, par, strict=True):
         y, dy = 1.0 + z * m, dz * m + z * dm
         if op == AFFINE:
             z, dz, m, dm = p * z + q, p * dz, m / p, dm / p

@@ -651,7 +651,7 @@ def _forward(law: Law, solved: _Solved, sums: Numbers, known: int, gamma: Number
                 r = u[k] / (1.0 + c * tau[k] * m)
                 move, lost = move + tau[k] * r, lost + r / c
             z, h = z + move, h + m * move
-            y = y - lost if par[j, 3] > 0.0 else z * m
+            y = y - lost + max(par[j, 4], 0.0) if par[j, 3] > 0.0 else z * m
         zms.append(product)
         moves.append(move)
     return _Side(s, solved.z, zs, ms, zms, moves, factor)

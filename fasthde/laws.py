@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -535,7 +536,8 @@ class Law(Distribution):
             raise ArithmeticError(
                 "the density could not be followed across the support; please report this law."
             )
-        return series.moved(chain.scale, chain.offset)
+        rest = 1.0 - math.fsum(m for _, m in chain.atoms)
+        return series.checked(rest).moved(chain.scale, chain.offset)
 
     # -------------------------------------------------------------------------------------------- solving
 

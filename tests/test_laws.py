@@ -1377,3 +1377,112 @@ def test_million_levels(c):
     s = law._solve(z)[1]
     for point, root in pairs(z, s):
         assert abs(root * (1 - c * np.mean(t / (t - root))) / point - 1) <= 1e-12
+
+
+# ------------------------------------------------------------------------------------------- near coincidences
+
+
+def _mass(law):
+    return law.expect(np.ones_like)
+
+
+@pytest.mark.parametrize("step", [("add_wishart", 5.0), ("corner", 0.9), ("add_semicircle", 0.1), (SC, 0.1)])
+def test_levels_equal_to_rounding(step):
+    """The eigenvalues of a computed covariance are not quite equal where they should be."""
+    rng = np.random.default_rng(0)
+    t = np.repeat(W1, 50) * (1.0 + 4 * EPS * rng.standard_normal(150))
+    law, want = law_of(t, [step]), law_of(W1, [step])
+    np.testing.assert_allclose(law.support, want.support, rtol=1e-13)
+    np.testing.assert_allclose(law.atoms, want.atoms, rtol=1e-13)
+    x = inner_points(want)
+    np.testing.assert_allclose(law.pdf(x), want.pdf(x), rtol=1e-11)
+    np.testing.assert_allclose(law.cdf(x), want.cdf(x), atol=1e-13)
+
+
+@pytest.mark.parametrize("gap", [1e-6, 1e-8, 1e-10, 3e-12, 1e-14, EPS])
+@pytest.mark.parametrize("step", [("corner", 0.3), ("add_wishart", 50.0)])
+def test_mass_of_narrow_intervals(gap, step):
+    """x itself knows a narrow interval to eps/width only; its mass is known."""
+    law = law_of([1.0, 1.0 + gap], [step])
+    assert abs(_mass(law) - 1) <= 1e-12
+    assert abs(law.cdf(np.inf) - 1) <= 1e-12
+
+
+def test_a_fine_grid_is_not_one_level():
+    t = 1.0 + 1e-13 * np.arange(2000)
+    assert fh.Law(fh.Spectrum(t))._chain.t.size == 2000
+    assert fh.Law(fh.Spectrum(t[:50]))._chain.t.size == 1
+
+
+def test_atoms_that_a_shift_brings_together():
+    law = fh.Law(fh.Spectrum([1, 1 + 1e-10])).shift(1e7)
+    assert law.atoms == [(10000001.0, 1.0)]
+    law = fh.Law(fh.Spectrum([1.0, 2.0])).add_wishart(8.0, 1e-3).scale(1e-17).shift(1.0)
+    assert sum(m for _, m in law.atoms) == pytest.approx(0.75, rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("steps", "mass"),
+    [
+        ([("corner", 0.9)], 1 / 9),
+        ([("add_wishart", 20.0, 0.1)], 0.15),
+        ([("corner", 0.8)], 0.0),  # of order 2
+        ([("add_wishart", 5.0, 0.1), (SC, 0.5)], 0.0),
+        ([("corner", 0.9), ("corner", 8 / 9)], 0.0),
+        ([("corner", 0.7)], 0.0),
+    ],
+)
+def test_hard_edge_at_an_atom_that_stays(steps, mass):
+    """A hard edge with an atom in its place outlives what leaves a part of the atom."""
+    first = law_of([0, 1, 2, 3, 4], [(SC, 1.25)])
+    law = law_of([0, 1, 2, 3, 4], [(SC, 1.25), *steps])
+    assert [(a, pytest.approx(m)) for a, m in law.atoms] == ([(0.0, pytest.approx(mass))] if mass else [])
+    assert first._hard.tolist() == [[True, False]]
+    assert abs(_mass(law) - 1) <= 1e-12
+    q = np.array([0.01, 0.1, 0.2, 0.5, 0.9, 0.99])
+    x = law.ppf(q)
+    assert (np.diff(x) >= 0).all()
+    np.testing.assert_allclose(np.maximum(law.cdf(x), mass), np.maximum(q, mass), atol=1e-12)
+    if mass:
+        assert law.pdf(0.0) == np.inf
+    z = np.array([0.5 + 0.1j, 3 + 1e-3j, 1e-3 + 1e-3j])
+    check_transform(law, [0, 1, 2, 3, 4], None, [(SC, 1.25), *steps], z)
+
+
+@pytest.mark.parametrize("delta", [1e-4, 1e-6, 1e-8, 1e-9, 1e-10, 1e-12, 1e-14])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_next_to_a_threshold_at_zero(delta, sign):
+    """A second sample covariance, a noise, a corner that just dissolve, or leave, the atom at 0."""
+    d = 1 + sign * delta
+    for law in (
+        fh.marchenko_pastur(2).sample_covariance(2 * d),
+        fh.Law(fh.Spectrum([0, 1], [2, 1])).add_wishart(1.5 * d),
+        fh.manova(d, 0.5),
+        fh.marchenko_pastur(0.5).sample_covariance(d).multiply_inverse_wishart(0.05),
+    ):
+        assert law.support[0, 0] >= 0.0
+        assert abs(_mass(law) - 1) <= 1e-12
+        assert law.mean() == pytest.approx(law.expect(lambda x: x), rel=1e-13)
+        assert law.cdf(law.ppf(0.9)) == pytest.approx(0.9, abs=1e-12)
+
+
+def test_next_to_a_threshold_away_from_zero():
+    """The edge is nearer to 1 than its neighbour among the numbers."""
+    for delta in (1e-12, -1e-12, 0.0, 1e-9, 1e-6, -1e-6):
+        law, noise = (
+            law_of([1.0], [("add_wishart", 1 + delta, 0.3)]),
+            fh.marchenko_pastur(1 + delta).scale(0.3),
+        )
+        x = np.array([1e-3, 0.1, 0.5, 1.0])
+        np.testing.assert_allclose(law.pdf(1 + x), noise.pdf(x), rtol=1e-11)
+        assert sum(m for _, m in law.atoms) == pytest.approx(max(0.0, 1 - 1 / (1 + delta)), abs=1e-15)
+        assert abs(_mass(law) - 1) <= 1e-12 + abs(delta)  # within an ulp of 1 lies sqrt(eps) of the mass
+
+
+def test_corner_of_a_gram_matrix_with_a_hard_edge():
+    law = fh.Law(fh.Spectrum([0, 1, 1])).corner(0.9)
+    rest = 1 - dict(law.atoms)[0.0]
+    law = law.sample_covariance(1 / rest).companion().corner(0.5)
+    assert len(law.support) == 1
+    assert abs(_mass(law) - 1) <= 1e-12
+    assert not law.atoms

@@ -29,6 +29,9 @@ Tuples: law = (ops, par, tau, u, t, w, wt, head, low, high, part). t, w, wt = w 
 the rules of the tree; node k of the tree, whose children are 2 k and 2 k + 1, spans [low[k], high[k]] and has its
 rule at part[k, 0:2], its atoms, if it is a leaf, at part[k, 2:4]. head = (mass at 0, mass at 0 of the final law,
 whether all operations are multiplicative, mean of the population, places in wide gaps of the spectrum, ascending).
+par holds, operation by operation: (c, 1 - c (1 - mass at 0), whether it brings zeros, whether the Gram side is
+taken); (a, b, mass at 0 afterwards); (v); (c, first and last point, whether there is an atom at 0, what dissolves
+atoms less its mass); (c); (q, 0, 0, as before).
 A pack holds many laws with the same operations, one after the other: par and head one row a law, and the bounds
 of each law's atoms; ``owner`` says which law an element belongs to.
 """
@@ -318,13 +321,22 @@ def steps(ops, par, tau, u, stop, s, g0, g1, g2, e, c, mass):
             h1 = h1 + m0 * k1 + m1 * k0
             h2 = h2 + m0 * k2 + m1 * k1 + m2 * k0
             big = max(big, abs(z0.real) + abs(z0.imag))
+            before = abs(z0.real) + abs(z0.imag)
             z0 = z0 + k0
             z1 = z1 + k1
             z2 = z2 + k2
             e = h0
             c = 0.0
-            if par[j, 3] > 0.0:
+            if par[j, 3] > 0.0:  # with an atom at 0
                 y = y - lost
+                zm = y + par[j, 4]
+                if abs(z0.real) + abs(z0.imag) < 0.5 * before:
+                    r = reciprocal(m0)
+                    z0 = zm * r
+                    z1 = (h1 - z0 * m1) * r
+                    z2 = (h2 - z1 * m1 - z0 * m2) * r
+                if par[j, 4] > 0.0:
+                    y = zm
             else:
                 y = z0 * m0
         elif op == INVERSE:
@@ -342,10 +354,17 @@ def steps(ops, par, tau, u, stop, s, g0, g1, g2, e, c, mass):
         else:  # CORNER
             r = reciprocal(m0)
             a = (1.0 - p) * r
-            big = max(big, abs(z0.real) + abs(z0.imag))
+            before = abs(z0.real) + abs(z0.imag)
+            big = max(big, before)
             z0 = z0 + a
-            z1 = z1 - a * r * m1
-            z2 = z2 - a * r * (m2 - r * (m1 * m1))
+            zm = y + par[j, 4]
+            if par[j, 3] > 0.0 and abs(z0.real) + abs(z0.imag) < 0.5 * before:  # with an atom at 0
+                z0 = zm * r
+                z1 = (h1 - z0 * m1) * r
+                z2 = (h2 - z1 * m1 - z0 * m2) * r
+            else:
+                z1 = z1 - a * r * m1
+                z2 = z2 - a * r * (m2 - r * (m1 * m1))
             q = 1.0 / p
             m0 = m0 * q
             m1 = m1 * q
@@ -355,8 +374,8 @@ def steps(ops, par, tau, u, stop, s, g0, g1, g2, e, c, mass):
             h2 = h2 * q
             e = h0
             c = 0.0
-            if par[j, 1] > 0.0:
-                y = y * q
+            if par[j, 3] > 0.0:
+                y = (zm if par[j, 4] > 0.0 else y) * q
             else:
                 y = z0 * m0
     return z0, z1, z2, m0, m1, m2, h0, h1, h2, y, e, c, low, big
@@ -699,8 +718,10 @@ def profile(law, j, s):
 
 
 @kernel(inline=True)
-def _cut(law, j, low, high, guess):
+def _cut(law, j, low, high, guess, fixed_low, fixed_high):
     """The part of (low, high), without poles inside, where P > 0: (found, low', high').
+
+    At a fixed end, a hard edge that stays, P is positive.
 
     First a point where P > 0 (none: no gap), by 1 - P as two poles of order two at the ends; then the root on
     either side by Newton on (1 - P)**(-1/2), which is linear near a pole: four evaluations for a dozen.
@@ -717,7 +738,9 @@ def _cut(law, j, low, high, guess):
     last = np.inf
     width = max(1e-3 * abs(s), 1e-300)
     phase = searching
-    if low == -np.inf:
+    if low == -np.inf or fixed_low:
+        if high == np.inf or fixed_high:
+            return True, low, high
         phase = falling
     elif high == np.inf:
         phase = rising
@@ -789,7 +812,7 @@ def _cut(law, j, low, high, guess):
             if phase == falling:
                 return True, edge, s
             edge = s
-            if high == np.inf:
+            if high == np.inf or fixed_high:
                 return True, edge, high
             phase = falling  # again from the point found first
             s = top
@@ -803,11 +826,12 @@ def _cut(law, j, low, high, guess):
 
 
 @kernel
-def cut_rows(start, stop, pack, owner, j, lows, highs, guesses, found):
+def cut_rows(start, stop, pack, owner, j, lows, highs, guesses, fixed, found):
     """Cut every interval of the s-axis by P > 0 of operation j, in place."""
     for k in range(start, stop):
-        if found[k]:
-            found[k], lows[k], highs[k] = _cut(pick(pack, owner[k]), j, lows[k], highs[k], guesses[k])
+        found[k], lows[k], highs[k] = _cut(
+            pick(pack, owner[k]), j, lows[k], highs[k], guesses[k], fixed[0, k], fixed[1, k]
+        )
 
 
 @kernel
@@ -839,6 +863,8 @@ def level_rows(law, j, lows, highs, level, kind, unit, out):
                 low = s
                 seen_low = True
             s2 = s - f / d
+            if not abs(s2) < 1e60 * unit:  # far out m is -1/s: it vanishes by underflow only
+                break
             if f == 0.0 or abs(s2 - s) <= EPS * abs(s) or (kind == 1 and abs(s2) < 1e-30 * unit):
                 seen_low = True
                 seen_high = True
@@ -855,8 +881,6 @@ def level_rows(law, j, lows, highs, level, kind, unit, out):
                     s2 = 0.5 * (low + high)
                     if s2 in (low, high):
                         break
-                if not abs(s2) < 1e290:
-                    break
             s = s2
         out[k] = s if seen_low and seen_high else np.nan
 

@@ -113,6 +113,9 @@ def march(
     end = 0.5 ** (1.0 / q)
     start = 0.0
     trial = end
+    if not hard and 0.0 < abs(edge) < 1e-8 * width:
+        # nearly a hard edge: the density turns within a few times this distance, which rounding can hide
+        trial = min(end, 8.0 * np.sqrt(abs(edge) / width))
     count = 0
     base = 0.0
     state = CONVERGED
