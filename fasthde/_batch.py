@@ -108,6 +108,8 @@ class LawBatch:
         return int(self.ratio.size)
 
     def __getitem__(self, i: int) -> Law:
+        if not isinstance(i, int | np.integer):
+            raise TypeError(f"laws[i] takes a whole number; got {i!r}. Use a list comprehension for several.")
         t, k = self._rows[i]
         return Law(Spectrum(t, k)).sample_covariance(float(self.ratio[i]))
 

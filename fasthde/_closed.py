@@ -49,6 +49,7 @@ class Closed(NamedTuple):
             ratio = np.where(np.isnan(x), np.nan, ratio)
             return np.asarray(ratio / (2.0 * np.pi * self.ratio * self.scale))
 
+    @np.errstate(all="ignore")
     def transform(self, z: NDArray[np.complex128]) -> Any:
         """Stieltjes transform in the closed upper half-plane: the root of the quadratic that decays."""
         y = (z - self.offset) / self.scale
@@ -58,9 +59,8 @@ class Closed(NamedTuple):
             return -2.0 / (y + root) / self.scale
         c = self.ratio
         p = (1.0 - c) - y
-        with np.errstate(divide="ignore", invalid="ignore"):
-            far = 2.0 / (p - root)
-            near = (p + root) / (2.0 * c * y)
+        far = 2.0 / (p - root)
+        near = (p + root) / (2.0 * c * y)
         return np.where(np.abs(p - root) >= np.abs(p + root), far, near) / self.scale
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fasthde import _validate as check
-from fasthde._results import Record, Status, freeze
+from fasthde._results import Record, Status, ValidityWarning, freeze
 from fasthde._series import Series
 
 Array = NDArray[np.float64]
@@ -272,6 +273,12 @@ class Distribution(Record):
         Returns
         -------
         float or complex
+            Infinite where the integral diverges at an edge.
+
+        Warns
+        -----
+        ValidityWarning
+            If the integral does not settle.
 
         Examples
         --------
@@ -284,20 +291,26 @@ class Distribution(Record):
             raise TypeError(f"f must be a vectorised function; got {type(f).__name__}.")
         tolerance = check.scalar("rtol", rtol, positive=True)
         value: Any = 0.0
-        error = 0.0
+        error = scale = 0.0
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            sample = np.asarray(f(np.array([0.5 * sum(self._hull())])))
-            if sample.shape != (1,):
-                raise ValueError(
-                    f"f must be vectorised: f(x) of shape (1,) came out as {sample.shape}. Use NumPy functions."
-                )
+            check.vectorised("f", f, np.linspace(*self._hull(), 4)[1:-1])
             if self._series.edges.size:
-                value, error = self._series.expect(f, tolerance)
+                whole = self._series.expect(f, tolerance)
+                value, error, scale = whole.value[0], float(whole.error[0]), float(whole.scale[0])
             where, mass = self._atom_table
             if where.size:
                 value = value + np.dot(np.asarray(f(where)), mass)
         value = complex(value) if np.iscomplexobj(value) else float(value)
-        return (value, error) if full_output else value
+        if full_output:
+            return value, error
+        if np.isfinite(value) and error > 1e-6 * max(scale, abs(value)):
+            warnings.warn(
+                f"expect: the integral may be off by {error:.2g} (a pole or a rough function on the support?); "
+                "full_output=True returns this estimate without a warning.",
+                ValidityWarning,
+                stacklevel=2,
+            )
+        return value
 
     def moment(self, k: float) -> float:
         """Moment of order k.
@@ -318,6 +331,11 @@ class Distribution(Record):
         1.5
         """
         order = float(check.finite("k", check.real_array("k", k, ndim=0)))
+        if order != round(order) and self._hull()[0] < 0.0:
+            raise ValueError(
+                f"k must be a whole number for a law with negative eigenvalues; got {order:g}. "
+                "Use expect(lambda x: np.abs(x) ** k)."
+            )
         return float(self.expect(lambda x: x**order))
 
     def mean(self) -> float:
@@ -415,7 +433,10 @@ class Distribution(Record):
 
 
 def _complex_array(name: str, value: Any) -> NDArray[Any]:
-    raw = np.asarray(value)
+    try:
+        raw = np.asarray(value)
+    except ValueError:  # a ragged list
+        return check.real_array(name, value)
     if raw.dtype.kind == "c":
         return raw.astype(np.complex128)
     return check.real_array(name, value)

@@ -181,16 +181,15 @@ class Series:
     def _half(self, piece: Any) -> Any:
         return np.searchsorted(self.first, piece, side="right") - 1
 
-    def expect(self, f: Callable[[Array], Any], rtol: float) -> tuple[Any, float]:
-        """Integral of f against the continuous part, and an estimate of its error."""
+    def expect(self, f: Callable[[Array], Any], rtol: float) -> Integral:
+        """Integral of f against the continuous part."""
 
         def rule(a: Array, b: Array, piece: Any) -> tuple[Any, Array, Array]:
             x, w = self.rule(a, b, piece)
             terms = np.asarray(f(x.ravel())).reshape(x.shape) * w
             return terms.sum(axis=1)[None], np.abs(terms).sum(axis=1)[None], np.zeros((1, x.shape[0]))
 
-        whole = halve(rule, np.arange(self.u0.size), rtol)
-        return whole.value[0], float(whole.error[0])
+        return halve(rule, np.arange(self.u0.size), rtol)
 
 
 class Integral(NamedTuple):
@@ -234,9 +233,14 @@ def halve(
         scale += moduli[:, ~keep].sum(axis=1)
         if good.all():
             break
+        grows = (np.abs(parts) >= (1.0 - 1e-6) * np.abs(np.repeat(whole, 2, axis=1)))[:, keep]
         piece, a, b, whole = np.repeat(piece, 2)[keep], a2[keep], b2[keep], parts[:, keep]
-    else:  # at an edge where the integrand is infinite, or the integral
+    else:  # at an edge where the integrand is infinite, or the integral: what is left does not get smaller
         done, error = done + whole.sum(axis=1), error + 4.0 * np.abs(whole).sum(axis=1)
+        if whole.dtype.kind != "c":
+            done = np.where(
+                grows.any(axis=1), np.inf * np.sign(np.where(grows, whole, 0.0).sum(axis=1)), done
+            )
     return Integral(done, error, scale, nodes)
 
 

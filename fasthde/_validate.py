@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -130,3 +131,17 @@ def swept(name: str, value: Any, *, zero: bool, hint: str) -> Array:
 def threads(value: int | None) -> int | None:
     """Thread count: None or an integer >= 1."""
     return None if value is None else integer("threads", value, 1)
+
+
+def vectorised(name: str, f: Callable[[Array], Any], x: Array) -> None:
+    """Refuse a function that does not take arrays, tried on two points or more."""
+    try:
+        shape = np.shape(f(x))
+    except Exception as error:
+        raise ValueError(
+            f"{name} must be vectorised: it raised {type(error).__name__} for an array ({error}). Use NumPy functions."
+        ) from error
+    if shape != x.shape:
+        raise ValueError(
+            f"{name} must be vectorised: {name}(x) of shape {x.shape} came out as {shape}. Use NumPy functions."
+        )

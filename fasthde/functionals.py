@@ -177,6 +177,9 @@ def functional(
     tolerance = check.scalar("rtol", rtol, positive=True)
     if method not in ("auto", "real", "contour"):
         raise ValueError(f'method must be "auto", "real" or "contour"; got {method!r}.')
+    with np.errstate(all="ignore"):
+        for name, g in fs:
+            check.vectorised(name, g, np.linspace(*law._hull(), 4)[1:-1])
     target = target_of(law, a, b, overlap, spikes)
     window = domain_of(domain, target)
     points = singular_points(singularities, window, target)
@@ -194,7 +197,8 @@ def functional(
     return Functional(
         value=field_of(f, value),
         error=field_of(f, error),
-        fraction=axis.fraction,
+        # the constant 1 counts the eigenvalues of the trace form, isolated ones included
+        fraction=float(axis.value[0].real) if a is None and overlap is None else axis.fraction,
         checked=field_of(f, checked),
         status=status_of(f, error <= tolerance * axis.scale, axis.value),
         method="contour" if method == "contour" else "real",

@@ -121,7 +121,9 @@ class Law(Distribution):
         >>> fh.semicircle().shift(3.0).support
         array([[1., 5.]])
         """
-        return self._affine(1.0, float(check.finite("b", check.real_array("b", b, ndim=0))))
+        return self._affine(
+            1.0, float(check.finite("b", check.real_array("b", b, ndim=0), "Shift by a number."))
+        )
 
     def _affine(self, a: float, b: float) -> Law:
         last = self._steps[-1] if len(self.kinds) else None

@@ -393,6 +393,15 @@ def test_domains_add_up():
     assert middle.average == pytest.approx(middle.value * 3, rel=1e-14)
 
 
+def test_fraction_counts_isolated_eigenvalues():
+    law = fh.sample_covariance(fh.Spectrum([1, 3, 10], multiplicity=[100, 100, 99]), 0.05)
+    r = functional(law, np.ones_like, domain=(1.7, np.inf), spikes=[25.0])
+    assert r.fraction == r.value
+    assert r.average == 1.0
+    # 100 of the 298 levels that follow the law lie below, and one of the 299 eigenvalues is the spike
+    assert r.fraction == pytest.approx(199 / 299 * 298 / 299 + 1 / 299, rel=1e-3)
+
+
 @pytest.mark.parametrize("domain", [(1.0, 2.0), (-1.0, 3.0), (0.0, 5.0), (3.0, 1.5), (1.5, np.nan), 3.0])
 def test_domain_must_end_in_gaps(domain):
     law = fh.sample_covariance(fh.Spectrum([0.0, 1.0, 3.0, 7.0], [1, 1, 1, 1]), 0.1)

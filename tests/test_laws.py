@@ -1275,14 +1275,37 @@ def test_rough_functions_end(f, want, bound):
 def test_expectations_that_do_not_exist():
     assert np.isnan(_LAW.expect(lambda x: np.full(x.shape, np.nan)))
     assert fh.Law(fh.Spectrum([0.0, 1.0])).expect(lambda x: 1 / x) == np.inf
-    value, error = fh.marchenko_pastur(1.0).expect(
-        lambda x: 1 / x, full_output=True
-    )  # diverges at the hard edge
-    assert value == np.inf or error > 1e-3 * value
+    law = fh.marchenko_pastur(1.0)  # the density is infinite at the hard edge
+    for order in (-0.5, -1, -3):
+        assert law.moment(order) == np.inf
+    assert law.expect(lambda x: -1 / x) == -np.inf
     value, error = fh.marchenko_pastur(1.0).expect(lambda x: x**-0.4, full_output=True)
     want = 4**-0.4 * math.gamma(0.1) / (math.sqrt(math.pi) * math.gamma(1.6))  # x/4 ~ Beta(1/2, 3/2)
     assert abs(value / want - 1) <= 1e-13
     assert error <= 1e-12 * want
+
+
+def test_an_expectation_that_does_not_settle_says_so():
+    law = fh.marchenko_pastur(0.5)
+    with pytest.warns(fh.ValidityWarning, match="expect: the integral may be off by"):
+        law.expect(lambda x: 1 / (x - 1))
+    value, error = law.expect(lambda x: 1 / (x - 1), full_output=True)
+    assert error > 0.1 * abs(value)
+
+
+def test_fractional_moments_of_negative_eigenvalues():
+    assert fh.semicircle().moment(3) == pytest.approx(0.0, abs=1e-15)
+    with pytest.raises(
+        ValueError, match=r"^k must be a whole number for a law with negative eigenvalues; got 0.5"
+    ):
+        fh.semicircle().moment(0.5)
+
+
+@pytest.mark.parametrize("f", [math.log, lambda x: 1.0 if x > 0 else 2.0, lambda x: x.sum()])
+def test_functions_of_single_numbers(f):
+    for call in (fh.semicircle().expect, lambda g: fh.functional(fh.semicircle(), g)):
+        with pytest.raises(ValueError, match=r"^f must be vectorised: .* Use NumPy functions"):
+            call(f)
 
 
 def test_large_rtol_costs_less():
