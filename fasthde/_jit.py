@@ -286,8 +286,8 @@ def warmup() -> None:
     >>> import fasthde as fh
     >>> fh.warmup()
     """
-    from fasthde import laws
+    from fasthde import coupled, laws
     from fasthde.learning import ridge
 
-    for module in (ridge, laws):
+    for module in (ridge, laws, coupled):
         module._warmup()
