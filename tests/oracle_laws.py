@@ -1021,7 +1021,7 @@ def hessian_matrix(kind, p, n, w, w_star, rng, covariance=None, truncate=3.0):
     return (x * g) @ x.T / n
 
 
-def hessian_cloud(kind, u, v, truncate=3.0):
+def hessian_cloud(kind, u, v, truncate=3.0, nodes=(24, 160)):
     """g, s (2, N) and probabilities of a plain quadrature for u'x, v'x with x = s ~ N(0, I_2); u and v in R^2.
 
     Trapezoidal rules, exact to rounding for analytic weights; polar coordinates for the truncated ones. Of the
@@ -1077,7 +1077,7 @@ def hessian_cloud(kind, u, v, truncate=3.0):
         # g has a logarithmic singularity at 0, where the angle is near a zero of k: panels shrink towards these
         grade = np.concatenate([[0], 4.0 ** np.arange(-9.0, 0), [0.5], 1 - 4.0 ** -np.arange(1.0, 10), [1]])
         cuts = [a + (b - a) * grade for a, b in pairs(ends[:-1], ends[1:]) if b > a]
-        x, q = np.polynomial.legendre.leggauss(24)
+        x, q = np.polynomial.legendre.leggauss(nodes[0])
         angle = np.concatenate(
             [(a + b + (b - a) * x) / 2 for cut in cuts for a, b in pairs(cut[:-1], cut[1:])]
         )
@@ -1089,7 +1089,7 @@ def hessian_cloud(kind, u, v, truncate=3.0):
         limit = np.inf if kind == "phase" else truncate
         with np.errstate(divide="ignore"):
             edge = np.minimum(np.sqrt(limit / np.abs(k)), 12.0)
-        x, q = np.polynomial.legendre.leggauss(160)
+        x, q = np.polynomial.legendre.leggauss(nodes[1])
         r = edge[:, None] * (x + 1) / 2
         q = weight[:, None] * q * edge[:, None] / 2 * r * np.exp(-(r**2) / 2)
         inner = (way[:, :, None] * r).reshape(2, -1)
@@ -1111,13 +1111,13 @@ def hessian_cloud(kind, u, v, truncate=3.0):
 class HessianOracle:
     """The two equations of §9 over a cloud of weights; t, k the levels and their shares, w and w* a number each."""
 
-    def __init__(self, kind, t, k, c, w, w_star, truncate=3.0):
+    def __init__(self, kind, t, k, c, w, w_star, truncate=3.0, nodes=(24, 160)):
         self.t, self.k = np.asarray(t, float), np.asarray(k, float) / np.sum(k)
         self.c, self.w, self.w_star = float(c), np.asarray(w, float), np.asarray(w_star, float)
         pair = np.sqrt(self.t)[:, None] * np.stack([self.w, self.w_star], axis=1)
         self.u, r = np.linalg.qr(np.concatenate([pair, np.zeros((2, 2))]))
         self.u = self.u[: self.t.size]  # a direction of length 0 in the plane has no part in the data
-        self.g, self.s, self.q = hessian_cloud(kind, r[:, 0], r[:, 1], truncate)
+        self.g, self.s, self.q = hessian_cloud(kind, r[:, 0], r[:, 1], truncate, nodes)
         assert abs(self.q.sum() - 1) < 1e-12
 
     def e(self, d):

@@ -15,6 +15,9 @@ Array = NDArray[np.float64]
 
 _EPS = float(np.finfo(float).eps)
 
+#: Weights below are 0: numbers at the end of the range of floats have lost their digits.
+_LEAST = 1e-250
+
 #: Unresolved pieces at which a function is given up: memory, not time.
 _MANY = 50_000
 
@@ -97,13 +100,14 @@ class Source(NamedTuple):
 
 def _grid(source: Source, a: Array, b: Array, row: NDArray[np.int64], x: Array) -> tuple[Array, Array]:
     t = 0.5 * (a + b)[:, None] + 0.5 * (b - a)[:, None] * x
-    g = np.asarray(source.g(t, row[:, None]), dtype=np.float64)
+    g = np.array(source.g(t, row[:, None]), dtype=np.float64)
     if not np.isfinite(g).all():
         i, j = np.argwhere(~np.isfinite(g))[0]
         raise ValueError(
             f"the weights must be finite over the range of the data (16.5 standard deviations); got {g[i, j]} at "
             f"t = {t[i, j]:.4g} standard deviations. Use smaller w and w_star, or mend the second derivative."
         )
+    g[np.abs(g) < _LEAST] = 0.0
     return t, g
 
 
@@ -233,26 +237,31 @@ def make_cells(source: Source, levels: Array) -> tuple[Cells, Array, Array, NDAr
         q = source.channels(t, row[:, None]) * (half * weight)
         mass = q[0].sum(axis=1)
         keep = mass >= source.floor
-        spread, top = np.ptp(g, axis=1), np.abs(g).max(axis=1)
-        flat = keep & (spread <= 64 * _EPS * top)
-        atoms.append(g[flat].mean(axis=1))
-        atom_mass.append(q[:, flat].sum(axis=2))
-        atom_row.append(row[flat])
-        rest = keep & ~flat
-        a, b, row, least, half, g, q, mass = (
-            a[rest], b[rest], row[rest], least[rest], half[rest], g[rest], q[:, rest], mass[rest],
-        )  # fmt: skip
-        if not a.size:
-            break
         t2 = 0.5 * (a + b)[:, None] + half * fine
         q2 = source.channels(t2, row[:, None]) * (half * fine_weight)
+        spread, top = np.ptp(g, axis=1), np.abs(g).max(axis=1)
+        flat = keep & (spread <= 64 * _EPS * top)
+        total = q2.sum(axis=2)  # to the last bits of the whole: a flat piece may be wide
+        exact = (np.abs(q.sum(axis=2) - total) <= 1e-17 + 1e-15 * np.abs(total)).all(axis=0) | (
+            b - a <= least
+        )
+        atoms.append(g[flat & exact].mean(axis=1))
+        atom_mass.append(total[:, flat & exact])
+        atom_row.append(row[flat & exact])
+        wide = flat & ~exact
+        halves = [np.stack([v[wide], v[wide]]) for v in (a, b, row, least)]
+        halves[0][1] = halves[1][0] = 0.5 * (a + b)[wide]
+        rest = keep & ~flat
+        a, b, row, least, half, t, g, q, q2, mass = (
+            a[rest], b[rest], row[rest], least[rest], half[rest], t[rest], g[rest], q[:, rest], q2[:, rest], mass[rest],
+        )  # fmt: skip
         # g by its series without the terms that are rounding, about its mean: no noise for the density to amplify
         top = np.abs(g).max(axis=1)
         c = g @ matrix.T
         smooth, level = _settled(c, top)
         smooth |= np.abs(c[:, -3:]).max(axis=1) <= 1e-13 * np.ptp(g, axis=1)
         rough = np.flatnonzero(~smooth)
-        level[rough] = _noise(source, t[keep][~flat[keep]][rough], row[rough], c[rough])
+        level[rough] = _noise(source, t[rough], row[rough], c[rough])
         smooth[rough] = level[rough] > 0.0
         sure = np.abs(c) > np.maximum(noise * top[:, None], level[:, None])
         last = NODES - 1 - np.argmax(sure[:, ::-1], axis=1)
@@ -283,8 +292,15 @@ def make_cells(source: Source, levels: Array) -> tuple[Cells, Array, Array, NDAr
                    np.where(smooth[out][None, :, None], coefficients[:, out], 0.0), row[out])
         )  # fmt: skip
         middle = 0.5 * (a + b)[~out]
-        a, b = np.concatenate([a[~out], middle]), np.concatenate([middle, b[~out]])
-        row, least = np.concatenate([row[~out]] * 2), np.concatenate([least[~out]] * 2)
+        a, b, row, least = (
+            np.concatenate([first, second, more.ravel()])
+            for first, second, more in zip(
+                (a[~out], middle, row[~out], least[~out]),
+                (middle, b[~out], row[~out], least[~out]),
+                halves,
+                strict=True,
+            )
+        )
     return (
         Cells.join(done),
         np.concatenate(atoms),
@@ -309,21 +325,24 @@ class Cut(NamedTuple):
     def levels(self) -> Array:
         return np.array([x for x in (self.low, self.high) if np.isfinite(x)])
 
-    def apply(self, cells: Cells, atoms: Array, masses: Array) -> tuple[Cells, Array, Array]:
+    def moved(self, g: Array) -> Array:
+        """What becomes of weights."""
+        clipped = np.clip(g, self.low, self.high)
+        return clipped if self.clip else np.where(clipped == g, g, 0.0)
+
+    def inside(self, cells: Cells) -> NDArray[np.bool_]:
+        """Whether a cell, which crosses no limit, is kept."""
         middle = cells.g[:, NODES // 2]
-        inside = (middle >= self.low) & (middle <= self.high)
-        lost, mass = cells.g[~inside], cells.q[:, ~inside]
-        moved = np.clip(lost, self.low, self.high) if self.clip else np.zeros_like(lost)
-        atoms = np.where(
-            (atoms >= self.low) & (atoms <= self.high),
-            atoms,
-            np.clip(atoms, self.low, self.high) if self.clip else 0.0,
-        )
-        every = np.concatenate([moved.ravel(), atoms])
-        sums = np.concatenate([mass.reshape(4, -1), masses], axis=1)
+        return (middle >= self.low) & (middle <= self.high)
+
+    def apply(self, cells: Cells, atoms: Array, masses: Array) -> tuple[Cells, Array, Array]:
+        """Cells that are kept, and all atoms."""
+        kept = self.inside(cells)
+        every = np.concatenate([self.moved(cells.g[~kept]).ravel(), self.moved(atoms)])
+        sums = np.concatenate([cells.q[:, ~kept].reshape(4, -1), masses], axis=1)
         value, index = np.unique(every, return_inverse=True)
         total = np.stack([np.bincount(index, s, value.size) for s in sums])
-        return cells.take(inside), np.asarray(value, np.float64), np.asarray(total, np.float64)
+        return cells.take(kept), np.asarray(value, np.float64), np.asarray(total, np.float64)
 
     def limits(self, limits: tuple[float, float] | None) -> tuple[float, float] | None:
         if limits is None:

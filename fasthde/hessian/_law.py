@@ -29,8 +29,8 @@ _EPS = float(np.finfo(float).eps)
 #: Deviation of the mass from 1 beyond which a law is refused.
 _MASS = 1e-7
 
-#: Density times |x| below which a tail is noise.
-_LEAST = 1e-36
+#: Density times |x| below which a tail is noise: of exact weights, and of those from a two-dimensional quadrature.
+_LEAST, _LEAST_WHOLE = 1e-36, 1e-9
 
 #: Levels and points that share one sweep of the density kernel.
 _CHUNK = 24
@@ -204,20 +204,22 @@ class HessianLaw(Distribution):
         return [(0.0, mass)] if mass > 0.0 else []
 
     def _make_series(self) -> Series:
+        if self._empty:
+            return Series(np.zeros(0), np.zeros(0), np.zeros(0, bool))
         gaps = self._gaps
-        edges = np.empty((0, 2)) if self._empty else self._edges(gaps)
+        edges = self._edges(gaps)
         rest = self._prepared[10][1]
         points: list[float] = []
         for low, high in edges.tolist():
             marks = self._marks(low, high, gaps)
             if low < 0.0 < high and rest <= 0.0:
                 marks.append(0.0)
-            chain = [low, *sorted(set(marks)), high]
+            chain = _decades([low, *sorted(set(marks)), high])
             points += [x for pair in itertools.pairwise(chain) for x in pair]
         at = np.array(points)
         hard = (at == 0.0) & (rest == 0.0)
         inner = ~np.isin(at, edges)  # a density infinite on both sides: distance**(-1/3)
-        series = build(self._density, at, np.where(hard & inner, 1.5, 2.0), hard)
+        series = build(self._density_and_error, at, np.where(hard & inner, 1.5, 2.0), hard)
         mass = series.total[1].sum() + self._atom_table[1].sum()
         if not abs(mass - 1.0) < _MASS:  # a density on a wrong root never passes in silence
             raise ArithmeticError(
@@ -259,15 +261,23 @@ class HessianLaw(Distribution):
         _jit.map_rows(kernels.transform_rows, None, rows, work, None, *args)
         return out[:4], out[4].real, status, count
 
-    def _density(self, x: Array) -> tuple[Array, Array]:
-        """Density, and the errors below which no series has to follow it."""
+    def _density_and_error(self, x: Array) -> tuple[Array, Array]:
+        """Density, and the errors below which no series has to follow it.
+
+        Next to an edge, and where a tail is thinner than rounding, the limit itself may not be found: then the density
+        seen from a little above the axis, which is an error of its own size.
+        """
         found, _, status, _ = self._solve(x.astype(np.complex128))
-        if (status != Status.CONVERGED).any():
-            bad = x[status != Status.CONVERGED]
-            raise ArithmeticError(
-                f"the density could not be found at {bad[:3]} ({bad.size} points); please report this law: {self!r}"
-            )
-        return found[3].imag / np.pi, _LEAST / np.abs(x)
+        density, error = found[3].imag / np.pi, (_LEAST_WHOLE if self.weights.whole else _LEAST) / np.abs(x)
+        for height in 16.0 ** np.arange(-13.0, -3.0):
+            lost = np.flatnonzero(status != Status.CONVERGED)
+            if not lost.size:
+                return density, error
+            found, _, status[lost], _ = self._solve(x[lost] + 1j * height * np.abs(x[lost]))
+            density[lost] = error[lost] = found[3].imag / np.pi
+        raise ArithmeticError(
+            f"the density could not be found at {x[lost][:3]}; please report this law: {self!r}"
+        )
 
     def _pdf(self, x: Array) -> Array:
         series = self._series
@@ -403,6 +413,17 @@ class HessianLaw(Distribution):
             "spectrum": Spectrum._from_flat(part("spectrum.")), "weights": WeightLaw._from_flat(part("weights.")),
             **plain,
         })  # fmt: skip
+
+
+def _decades(points: list[float]) -> list[float]:
+    """Points with more in between where they are of one sign and three powers of ten apart: steep w have such laws."""
+    out = points[:1]
+    for a, b in itertools.pairwise(points):
+        if a * b > 0.0 and np.isfinite(a + b):
+            count = int(abs(np.log10(b / a)) / 3.0)
+            out += np.geomspace(a, b, count + 2)[1:-1].tolist()
+        out.append(b)
+    return out
 
 
 def _gamma(d: float, sign: float) -> float:
