@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import pickle
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from mpmath import mp, mpf
 
@@ -40,12 +41,15 @@ def reference(t, w, steps, x, dps=20):
 
 
 def check_density(law, t, w, steps, points, peak=None):
-    """W1's criterion: 1e-13 of the peak, and what the rounding of x itself does."""
+    """W1's criterion: 1e-13 of the peak, and what the rounding of x itself, and of the edges of its interval, does."""
     got = law.pdf(points)
     m, slope = np.array([reference(t, w, steps, mpf(float(x))) for x in points]).T
     want = np.array([float(v.imag / mp.pi) for v in m])
     slope = np.array([float(v.imag / mp.pi) for v in slope])
     allowed = 1e-13 * (want.max() if peak is None else peak) + 4 * EPS * np.abs(points * slope)
+    edges = law.support
+    at = np.clip(np.searchsorted(edges[:, 1], points), 0, len(edges) - 1)
+    allowed += 4 * EPS * want * np.abs(edges[at]).max(axis=1) / np.diff(edges)[at, 0]
     assert (np.abs(got - want) <= allowed).all(), (np.abs(got - want) / allowed).max()
 
 
@@ -421,7 +425,9 @@ _operations = st.one_of(
     st.tuples(st.just("add_wishart"), _ratios, powers(-1, 1)),
     st.lists(
         st.tuples(st.sampled_from([-1.0, 0.0, 0.3, 1.0, 4.0]), st.integers(1, 4)), min_size=1, max_size=3
-    ).flatmap(
+    )
+    .filter(lambda rows: any(v for v, _ in rows))  # nothing is added: the oracle knows no such step
+    .flatmap(
         lambda rows: st.tuples(
             st.just("add_compound_poisson"),
             _ratios,
@@ -435,11 +441,24 @@ _operations = st.one_of(
 )
 
 
+def _loss(step):
+    """What a step takes from the mass of every atom, where that does not depend on the atom."""
+    if step[0] == "corner":
+        return 1.0 - step[1]
+    if step[0] == "add_wishart":
+        return 1.0 / step[1]
+    if step[0] == "add_compound_poisson":
+        return sum(k for v, k in pairs(step[2], step[3]) if v != 0.0) / sum(step[3]) / step[1]
+    return np.inf
+
+
 @st.composite
 def random_chains(draw):
     """(t, w, steps, law): up to four operations of any kind on up to four levels, zeros and duplicates included."""
     t = draw(st.lists(st.sampled_from([0.0, 1.0, 3.0]) | powers(-1.5, 1.5), min_size=1, max_size=4))
     t = t if any(t) else [*t, 1.0]
+    # nearer coincidences have tests of their own
+    assume(all(a == b or abs(a - b) > 1e-5 * max(a, b) for a, b in itertools.combinations(t, 2)))
     w = [float(k) for k in draw(st.lists(st.integers(1, 5), min_size=len(t), max_size=len(t)))]
     law, steps, data = law_of(t, [], w), [], False
     for step in draw(st.lists(_operations, min_size=1, max_size=4)):
@@ -451,6 +470,10 @@ def random_chains(draw):
             with pytest.raises(ValueError, match="semidefinite" if low < 0.0 else "not zero"):
                 getattr(law, step[0])(*step[1:])
             continue
+        # An atom away from 0 that a step uses up exactly leaves an infinite density where x knows its distance to
+        # rounding only (tested above, less sharply), or, with noise of both signs, within the support (not covered).
+        loss = _loss(step)
+        assume(all(abs(m - loss) > 1e-6 for x, m in law.atoms if x != 0.0 or len(step) == 4))
         law = getattr(law, step[0])(*step[1:])
         steps.append(step)
         data = step[0] == SC or (data and step[0] == "scale")
@@ -467,7 +490,7 @@ def _check_chain(t, w, steps, law):
     for k, want in enumerate(o.free_moments(t, w, steps), 1):
         assert abs(law.moment(k) - float(want)) <= 1e-12 * law.expect(lambda x, k=k: np.abs(x) ** k)
     low, high = law._hull()
-    span = max(high - low, 1e-2 * max(abs(low), abs(high)))
+    span = max(high - low, 1e-2 * max(abs(low), abs(high))) or 1.0
     z = np.array(
         [low + 0.3 * span + 0.1j * span, low - 0.1 * span + 1e-4j * span, high - 0.2 * span + 1e-3j * span]
     )
@@ -1387,7 +1410,7 @@ def test_million_levels(c):
     t = np.arange(1, 1_000_001.0) ** -1.2
     law = fh.sample_covariance(fh.Spectrum(t), c)
     assert law.support[0, 0] >= 0
-    assert law.support.size < 1000
+    assert len(law.support) < 1000
     assert abs(law.expect(np.ones_like) - 1) <= 1e-12
     m1, m2, m3 = (math.fsum(t**k) / t.size for k in (1, 2, 3))
     assert law.mean() == pytest.approx(m1, rel=1e-12)
@@ -1420,6 +1443,17 @@ def test_levels_equal_to_rounding(step):
     x = inner_points(want)
     np.testing.assert_allclose(law.pdf(x), want.pdf(x), rtol=1e-11)
     np.testing.assert_allclose(law.cdf(x), want.cdf(x), atol=1e-13)
+
+
+def test_a_mass_that_is_missing_is_said():
+    series = fh.marchenko_pastur(0.5)._series
+    assert series.checked(1.0) is series
+    with pytest.warns(fh.ValidityWarning, match="good to 1e-08 only"):
+        series.checked(1.0 - 1e-8)
+    with pytest.raises(ArithmeticError, match=r"accounts for a mass of 1 where 0.9 is due"):
+        series.checked(0.9)
+    law = law_of([1.0, 1.000000002302585], [("add_wishart", 1.0, 2.9163775740531204)])
+    assert abs(_mass(law) - 1) < 1e-8  # an edge that varies within the rounding of x
 
 
 @pytest.mark.parametrize("gap", [1e-6, 1e-8, 1e-10, 3e-12, 1e-14, EPS])

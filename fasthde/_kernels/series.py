@@ -35,14 +35,17 @@ def _coefficients(values, matrix, out):
 
 
 @kernel(inline=True)
-def settled(coefficients, peak, noise):
-    """Whether a piece is resolved: its last coefficients are at the level of rounding.
+def settled(coefficients, peak, noise, before):
+    """Whether a piece is resolved, and its last coefficients over their floor at the rounding of its peak.
 
-    ``noise`` is what the rounding of x itself does to the density, eps |x f'(x)|: no halving would remove it.
+    ``noise`` is what the rounding of x itself may do to the density, eps |x f'(x)|; ``before`` is the second result
+    for twice the piece, or infinite. What halving does not lessen is noise, what it does lessen is not.
     """
     n = coefficients.size
     tail = max(abs(coefficients[n - 1]), max(abs(coefficients[n - 2]), abs(coefficients[n - 3])))
-    return tail <= 4.0 * EPS * peak + 2.0 * noise
+    floor = 4.0 * EPS * peak + 1e-300
+    ratio = tail / floor
+    return ratio <= 1.0 or (tail <= floor + 2.0 * noise and (ratio <= 16.0 or ratio > 0.1 * before)), ratio
 
 
 @kernel(inline=True)
@@ -118,6 +121,7 @@ def march(
         trial = min(end, 8.0 * np.sqrt(abs(edge) / width))
     count = 0
     base = 0.0
+    before = np.inf
     state = CONVERGED
     # the last two solved points before the piece, kept for a second trial
     ua = 0.0
@@ -189,7 +193,7 @@ def march(
             )
             for i in range(n):
                 top = max(top, values[i])
-            good = settled(pdf[count], top, EPS * np.sqrt(noise / n) / np.pi)
+            good, before = settled(pdf[count], top, EPS * np.sqrt(noise / n) / np.pi, before)
         tiny = stop - start < 1e-13 * (start + 1e-8)
         if tiny and state != CONVERGED:
             return -2, state
@@ -200,6 +204,7 @@ def march(
             count += 1
             trial = 2.0 * (stop - start)
             start = stop
+            before = before if before > 1.0 else np.inf  # noise goes on into the next piece
             ua = u1
             ub = u2
             sa = s1
