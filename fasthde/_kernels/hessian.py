@@ -47,7 +47,7 @@ LIMIT = 25
 # ---------------------------------------------------------------------------------------------- the law of g
 
 
-@kernel(fastmath=SUM_MATH, inline=True)
+@kernel(fastmath=SUM_MATH)
 def _sums(g, q, start, stop, dr, di):
     """Sums of q g/(1 + g d), q g**2/(1 + g d)**2 and q/(1 + g d) over nodes start..stop."""
     er = ei = fr = fi = hr = hi = 0.0
@@ -194,7 +194,7 @@ def channel_rows(law, channels, d, out):
 # ---------------------------------------------------------------------------------------------- the equation
 
 
-@kernel(fastmath=SUM_MATH, inline=True)
+@kernel(fastmath=SUM_MATH)
 def _level_sums(w, t, er, ei, zr, zi):
     """Sums of w t Q, w t**2 Q**2, w t Q**2, w Q and w t**2 |Q|**2, Q = 1/(t e - z)."""
     sr = si = pr = pi = rr = ri = qr = qi = size = 0.0
@@ -412,7 +412,7 @@ def transform_rows(start, stop, z, chunk, law, out, status, count):
 # ---------------------------------------------------------------------------------------------- the real curve
 
 
-@kernel(fastmath=SUM_MATH, inline=True)
+@kernel(fastmath=SUM_MATH)
 def _ratio_sums(w, t, s):
     """Sums of w t/(t - s), w t/(t - s)**2 and w t**2/(t - s)**2."""
     a = b = p = 0.0

@@ -15,8 +15,8 @@ Array = NDArray[np.float64]
 
 _EPS = float(np.finfo(float).eps)
 
-#: Weights below are 0: numbers at the end of the range of floats have lost their digits.
-_LEAST = 1e-250
+#: Weights below are 0: their squares leave the range of floats.
+_LEAST = 1e-140
 
 #: Unresolved pieces at which a function is given up: memory, not time.
 _MANY = 50_000

@@ -110,7 +110,7 @@ def custom_weights(
         return flat(t) * branch(p * t, q * t, row)[1]
 
     limits = _far_limits(weight, count)
-    source = Source(weight, channels, count, standard_breaks(), 1e-62, 1e-13, 26)
+    source = Source(weight, channels, count, standard_breaks(), 1e-62, 1e-13, 50)
     cells, atoms, masses, _ = make_cells(source, cut.levels)
     return pack(*cut.apply(cells, atoms, masses), cut.limits(limits), False, 0.0)
 

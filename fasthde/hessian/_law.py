@@ -106,7 +106,7 @@ class HessianLaw(Distribution):
 
     @property
     def _curve(self) -> Curve:
-        return self._memo("curve", lambda: Curve(self._prepared, self.weights, self.spectrum))  # type: ignore[no-any-return]
+        return self._memo("curve", lambda: Curve(self._prepared, self.weights))  # type: ignore[no-any-return]
 
     @property
     def _gaps(self) -> list[Gap]:
@@ -120,16 +120,15 @@ class HessianLaw(Distribution):
         """Intervals between gaps."""
         low = -np.inf
         out = []
-        size = max((abs(x) for g in gaps for x in g[:2] if np.isfinite(x)), default=1.0)
         for g in gaps:
-            if g.low > low + 8.0 * _EPS * size or (g.low > low and np.isinf(low)):
+            if g.low > low and (np.isinf(low) or g.low - low > 8.0 * _EPS * max(abs(low), abs(g.low))):
                 out.append((low, g.low))
             low = max(low, g.high)
         if low < np.inf:
             out.append((low, np.inf))
         edges = np.array(out).reshape(-1, 2)
         if self._prepared[10][1] == 0.0:
-            edges[np.abs(edges) <= 1e-12 * size] = 0.0
+            edges[np.abs(edges) <= self._curve.rounding] = 0.0
         return edges
 
     @property
@@ -217,9 +216,16 @@ class HessianLaw(Distribution):
             chain = _decades([low, *sorted(set(marks)), high])
             points += [x for pair in itertools.pairwise(chain) for x in pair]
         at = np.array(points)
+        power = np.full(at.size, 2.0)
         hard = (at == 0.0) & (rest == 0.0)
-        inner = ~np.isin(at, edges)  # a density infinite on both sides: distance**(-1/3)
-        series = build(self._density_and_error, at, np.where(hard & inner, 1.5, 2.0), hard)
+        power[hard & ~np.isin(at, edges)] = 1.5  # infinite on both sides: distance**(-1/3)
+        for i in np.flatnonzero((at == 0.0) & (rest < 0.0)):
+            # small eigenvalues from small weights, whose density may be a negative power at 0
+            x = (at[i ^ 1] - at[i]) * np.array([1e-14, 1e-10])
+            near, far = self._density_and_error(x)[0]
+            if near > 2.0 * far > 0.0:
+                hard[i], power[i] = True, 1.0 / (1.0 - min(np.log10(near / far) / 4.0, 0.97))
+        series = build(self._density_and_error, at, power, hard)
         mass = series.total[1].sum() + self._atom_table[1].sum()
         if not abs(mass - 1.0) < _MASS:  # a density on a wrong root never passes in silence
             raise ArithmeticError(
@@ -231,11 +237,12 @@ class HessianLaw(Distribution):
         """Points at which long tails are cut, so that each part has its full relative precision."""
         marks: list[float] = []
         weights = self.weights
+        to_zero = bool((weights._pieces == 0.0).any())  # a power there, no tail
         order = np.argsort(weights.values)
         values, mass = weights.values[order], weights.probability[order]
         for gap in gaps:
             for edge, meets, sign in ((gap.low, gap.at_end[0], 1.0), (gap.high, gap.at_end[1], -1.0)):
-                if not meets or edge != (high if sign > 0 else low):
+                if not meets or edge != (high if sign > 0 else low) or (edge == 0.0 and to_zero):
                     continue
                 # where g exceeds with probability 1e-27, 1e-24, ..., 1e-3
                 tail = slice(None, None, -1 if sign > 0 else 1)
@@ -416,11 +423,11 @@ class HessianLaw(Distribution):
 
 
 def _decades(points: list[float]) -> list[float]:
-    """Points with more in between where they are of one sign and three powers of ten apart: steep w have such laws."""
+    """Points with more in between where they are of one sign and eight powers of ten apart: steep w have such laws."""
     out = points[:1]
     for a, b in itertools.pairwise(points):
         if a * b > 0.0 and np.isfinite(a + b):
-            count = int(abs(np.log10(b / a)) / 3.0)
+            count = int(abs(np.log10(b / a)) / 8.0)
             out += np.geomspace(a, b, count + 2)[1:-1].tolist()
         out.append(b)
     return out

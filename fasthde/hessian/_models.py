@@ -71,7 +71,7 @@ def _line(
 ) -> WeightLaw:
     """Weights that are a function of one standard normal variable."""
     channels = along(angle)
-    source = Source(lambda t, _: g(t), lambda t, _: channels(t), 1, standard_breaks(), 1e-62, 1e-13, 26)
+    source = Source(lambda t, _: g(t), lambda t, _: channels(t), 1, standard_breaks(), 1e-62, 1e-13, 50)
     cells, atoms, masses, _ = make_cells(source, cut.levels)
     return pack(*cut.apply(cells, atoms, masses), cut.limits(limits), False, 0.0)
 
@@ -122,7 +122,7 @@ def _probit(plane: Plane, cut: Cut) -> WeightLaw:
         ])  # fmt: skip
 
     breaks = standard_breaks((-4.0 / plane.a,)) if plane.a else standard_breaks()
-    source = Source(lambda t, _: g(t), channels, 1, breaks, 1e-62, 1e-13, 26)
+    source = Source(lambda t, _: g(t), channels, 1, breaks, 1e-62, 1e-13, 50)
     if plane.rank == 1 and plane.a == 0.0:  # s1 along w*: y turns it
         return _line(g, 0.0, None, cut)
     cells, atoms, masses, _ = make_cells(source, cut.levels)
@@ -133,6 +133,18 @@ def _least_squares(plane: Plane, cut: Cut) -> WeightLaw:
     one = np.ones((4, 1))
     one[2] = 0.0
     return pack(*cut.apply(Cells.empty(), np.ones(1), one), None, False, 0.0)
+
+
+def _bessel_ratio(x: Array) -> Array:
+    """K_1(x)/K_0(x) - 1; for large x by the series of its Riccati equation, where the quotient cancels."""
+    from scipy import special
+
+    a = [0.0, 0.5]
+    for n in range(2, 26):
+        a.append(0.5 * ((2 - n) * a[n - 1] - sum(a[i] * a[n - i] for i in range(1, n))))
+    near, far = np.minimum(x, 40.0), 1.0 / np.maximum(x, 40.0)
+    quotient = special.k1e(near) / special.k0e(near) - 1.0
+    return np.where(x < 40.0, quotient, np.polynomial.polynomial.polyval(far, a))
 
 
 def _phase_retrieval(plane: Plane, cut: Cut) -> WeightLaw:
@@ -150,19 +162,16 @@ def _phase_retrieval(plane: Plane, cut: Cut) -> WeightLaw:
     minus, plus = -values[0], values[1]  # g = plus x**2 - minus y**2
     y, x = axes[:, 0], axes[:, 1]
     bend = 0.25 * (1.0 / plus + 1.0 / minus)
-    tilt = 0.25 * (1.0 / minus - 1.0 / plus)
 
     def channels(g: Array, _: Any) -> Array:
         size = np.maximum(np.abs(g), 1e-300)
-        f = special.k0e(bend * size) * np.exp(tilt * g - bend * size) / (2.0 * np.pi * np.sqrt(plus * minus))
-        # E[x**2 | g], E[y**2 | g] from the mean of 1/k, k = plus cos**2 - minus sin**2
-        ratio = special.k1e(bend * size) / special.k0e(bend * size) - 1.0
-        scale = size / (plus + minus)
         up = g > 0.0
-        own = np.where(up, plus, minus)
-        other = np.where(up, minus, plus)
-        inverse = 1.0 / own + 2.0 * bend * ratio
-        large, small = scale * (1.0 + other * inverse), scale * (own * inverse - 1.0)
+        own, other = np.where(up, plus, minus), np.where(up, minus, plus)
+        f = special.k0e(bend * size) * np.exp(-0.5 * size / own) / (2.0 * np.pi * np.sqrt(plus * minus))
+        # E[x**2 | g], E[y**2 | g] from the mean of 1/k, k = plus cos**2 - minus sin**2
+        inverse = 2.0 * bend * _bessel_ratio(bend * size)
+        scale = size / (plus + minus)
+        large, small = scale * (1.0 + other / own + other * inverse), scale * own * inverse
         x2, y2 = f * np.where(up, large, small), f * np.where(up, small, large)
         return np.stack([
             f, x2 * x[0] ** 2 + y2 * y[0] ** 2, x2 * x[0] * x[1] + y2 * y[0] * y[1], x2 * x[1] ** 2 + y2 * y[1] ** 2,
@@ -171,7 +180,7 @@ def _phase_retrieval(plane: Plane, cut: Cut) -> WeightLaw:
     far = 2.0 * 138.0
     steps = 8.0 ** -np.arange(22.0)
     breaks = np.concatenate([-far * minus * steps, [0.0], far * plus * steps[::-1]])
-    source = Source(lambda g, _: g, channels, 1, np.sort(breaks), 1e-62, 1e-13, 26)
+    source = Source(lambda g, _: g, channels, 1, np.sort(breaks), 1e-62, 1e-13, 50)
     cells, atoms, masses, _ = make_cells(source, cut.levels)
     return pack(*cut.apply(cells, atoms, masses), cut.limits((-np.inf, np.inf)), False, 0.0)
 

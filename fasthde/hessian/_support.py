@@ -11,8 +11,6 @@ from numpy.typing import ArrayLike
 from fasthde._kernels import hessian as kernels
 from fasthde.hessian._cells import Array
 from fasthde.hessian._weights import WeightLaw
-from fasthde.laws import sample_covariance
-from fasthde.spectrum import Spectrum
 
 _EPS = float(np.finfo(float).eps)
 
@@ -31,10 +29,11 @@ class Gap(NamedTuple):
 class Curve:
     """The real curve delta -> z, and the law's gaps on it."""
 
-    def __init__(self, prepared: Any, weights: WeightLaw, spectrum: Spectrum):
-        self.prepared, self.weights, self.spectrum = prepared, weights, spectrum
+    def __init__(self, prepared: Any, weights: WeightLaw):
+        self.prepared, self.weights = prepared, weights
         w, self.t, head = prepared[8:]
         self.c, self.rest = float(head[0]), float(head[1])
+        self.rounding = 1e-12 * float(weights.expect(np.abs)) * float(head[3])  # of an edge at 0
         self.nonzero = 1.0 - weights.zero
         self.room = self.c * float(w.sum())  # c (1 - w_0)
 
@@ -166,18 +165,31 @@ class Curve:
             for side in sides:
                 for gamma, ends, touch in grids:
                     found += self._scan(gamma, side, ends, touch)
+        if self.rest == 0.0:  # towards delta = +-inf M is 1: rounding opens and closes gaps
+            found = [g for g in found if max(abs(g.low), abs(g.high)) > self.rounding]
         found.sort(key=lambda g: (g.low, g.high))
         return found
 
     def _inner_sides(self) -> list[tuple[float, float]]:
         """Gaps of spec(C) that stay open for a sample covariance with n P(g /= 0) samples: a necessary condition."""
-        t = self.t
-        if t.size < 2:
-            return []
-        outside = sample_covariance(self.spectrum, self.c / self.nonzero)._outside
-        middles = 0.5 * (outside.lows[1:-1] + outside.highs[1:-1])
-        index = np.searchsorted(t, middles)
-        return [(float(t[i - 1]), float(t[i])) for i in index if 0 < i < t.size]
+        w, t = self.prepared[8:10]
+        share = self.c * w * t * t
+        root = np.cbrt(share)
+        # two neighbours alone
+        can = np.flatnonzero((root[:-1] + root[1:]) ** 3 < self.nonzero * np.diff(t) ** 2)
+        out = []
+        for low, high in zip(t[can], t[can + 1], strict=True):
+            # the least value of c sum w t**2/(t - s)**2, which is convex
+            a, b = float(low), float(high)
+            for _ in range(50):
+                s = 0.5 * (a + b)
+                if (share / (t - s) ** 3).sum() > 0.0:
+                    b = s
+                else:
+                    a = s
+            if (share / (t - a) ** 2).sum() < self.nonzero or (share / (t - b) ** 2).sum() < self.nonzero:
+                out.append((float(low), float(high)))
+        return out
 
     def _scan(
         self, gamma: Array, side: tuple[float, float], ends: tuple[float, float], touch: tuple[bool, bool]
