@@ -286,8 +286,8 @@ def warmup() -> None:
     >>> import fasthde as fh
     >>> fh.warmup()
     """
-    from fasthde import coupled, laws
+    from fasthde import coupled, hessian, laws
     from fasthde.learning import ridge
 
-    for module in (ridge, laws, coupled):
+    for module in (ridge, laws, coupled, hessian):
         module._warmup()

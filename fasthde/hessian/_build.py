@@ -59,7 +59,7 @@ def hessian_law(
         For a callable model: ``response(v)`` at v = w*'x returns y, or a pair (values, probabilities) of arrays with a
         first axis of outcomes (a quadrature of the law of y given v). Without it y = v.
     truncation : float or (low, high), optional
-        Weights beyond it are set to 0 (trimming): |g| > truncation, or g outside [low, high].
+        Weights beyond it are set to 0 (trimming): ``|g| > truncation``, or g outside [low, high].
     clipping : float or (low, high), optional
         Weights beyond it are set to it.
 
