@@ -1184,7 +1184,7 @@ class HessianOracle:
         K = basis.T @ (basis / (self.t * self.e(d) - z)[:, None])
         return np.linalg.det(np.eye(2) + self.S(d) @ K)
 
-    def isolated(self, count=300):
+    def isolated(self, count=150):
         """Eigenvalues beyond the bulk: sign changes of det[I + S K] along the increasing branch."""
         from scipy import optimize
 

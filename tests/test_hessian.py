@@ -250,7 +250,8 @@ def test_w_is_0(model):
     assert law.spikes == []
 
 
-def test_one_model_several_ways():
+@pytest.mark.parametrize("options", [{}, pytest.param({"clipping": 3.0}, marks=pytest.mark.slow)])
+def test_one_model_several_ways(options):
     """The user's own second derivative against the named models, in one and in two dimensions."""
     w, w_star = W, W_STAR
     H = fh.Spectrum(*LEVELS)
@@ -273,11 +274,11 @@ def test_one_model_several_ways():
     def phase(y, u):
         return 3 * u * u - y
 
-    own = fh.hessian_law(H, 0.3, phase, w, w_star, response=lambda v: v * v, clipping=3.0)
-    named = fh.hessian_law(H, 0.3, "phase_retrieval", w, w_star, clipping=3.0)
+    own = fh.hessian_law(H, 0.3, phase, w, w_star, response=lambda v: v * v, **options)
+    named = fh.hessian_law(H, 0.3, "phase_retrieval", w, w_star, **options)
     assert own.weights.error < 1e-8
     np.testing.assert_allclose(own.stieltjes(z[1]), named.stieltjes(z[1]), rtol=1e-9)
-    np.testing.assert_allclose(own.equivalent(z[1]).S, named.equivalent(z[1]).S, rtol=1e-8)
+    np.testing.assert_allclose(own.equivalent(z[1]).S, named.equivalent(z[1]).S, atol=1e-8)
 
 
 def test_kinks_at_which_g_cancels():
@@ -324,7 +325,7 @@ def test_page_9_resolvent(kind):
     away = standard_errors(sample, np.real(want))
     assert (away < 4).all(), away
     if kind != "poisson":
-        assert standard_errors(sample, np.real(want[0]) * (w_star @ w_star))[1] > 8
+        assert standard_errors(sample, np.real(want[0]) * (w_star @ w_star))[1] > 5
 
 
 def test_page_9_spectral_initialisation_of_phase_retrieval():
@@ -365,7 +366,7 @@ def test_page_9_isolated_eigenvalues_of_truncated_phase_retrieval():
         low.alignment_star,
         high.alignment_star,
     ]
-    sample = draws("phase_truncated", 0.1, w, w_star, 300, 12, quantity)
+    sample = draws("phase_truncated", 0.1, w, w_star, 200, 12, quantity)
     away = standard_errors(sample, want)
     assert (away < 4).all(), (away, want, np.mean(sample, axis=0))
 
