@@ -399,7 +399,7 @@ def test_fraction_counts_isolated_eigenvalues():
     assert r.fraction == r.value
     assert r.average == 1.0
     # 100 of the 298 levels that follow the law lie below, and one of the 299 eigenvalues is the spike
-    assert r.fraction == pytest.approx(199 / 299 * 298 / 299 + 1 / 299, rel=1e-3)
+    assert r.fraction == pytest.approx(199 / 299 * 298 / 299 + 1 / 299, rel=1e-12)
 
 
 @pytest.mark.parametrize("domain", [(1.0, 2.0), (-1.0, 3.0), (0.0, 5.0), (3.0, 1.5), (1.5, np.nan), 3.0])

@@ -2,10 +2,10 @@
 
 freealg (BSD-3-Clause) installs from the package registry; keep it in an environment of its own::
 
-    python -m venv /tmp/peers_venv
-    /tmp/peers_venv/bin/pip install freealg mpmath
-    /tmp/peers_venv/bin/pip install -e .
-    /tmp/peers_venv/bin/python -m benchmarks.peers.freealg_laws        # from the root of the repository
+    python -m venv ../peers_venv
+    ../peers_venv/bin/pip install freealg mpmath
+    ../peers_venv/bin/pip install -e .
+    ../peers_venv/bin/python -m benchmarks.peers.freealg_laws        # from the root of the repository
 
 Written for freealg 0.12.2 and the calls that its docstrings describe: ``density(x, eta)``, ``stieltjes(z)`` and
 ``support()`` of ``DeformedMarchenkoPastur``, which is the law of W1, and ``density`` of ``CompoundFreePoisson``,
