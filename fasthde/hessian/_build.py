@@ -79,10 +79,11 @@ def hessian_law(
     ``delta = (1/n) tr C Q``, ``e = E[g/(1 + g delta)]``, ``Q = (e C - z)^-1`` (arXiv 2103.01519, Theorem 1). Spectral
     initialisation (Mondelli & Montanari 2019; Lu & Li 2020) is the case ``second_derivative = lambda y, u: f(y)``.
 
-    Weights that depend on one direction (all named models but none of their restrictions; most models with discrete
-    responses) have their law found exactly, and densities are exact to rounding, tails included. Where a callable
-    depends on y and u in a truly two-dimensional way, the law is exact where the density is not small (see
-    ``law.weights.error``), and gaps of the law of g itself are not looked for.
+    Weights that depend on one direction (all named models; most models with discrete responses) have their law found to
+    rounding, and densities keep their relative precision in tails down to probability 1e-27. Where a callable depends
+    on y and u in a truly two-dimensional way, its law comes from a quadrature with the error ``law.weights.error``
+    (1e-7 to 1e-10 with clipping or truncation), and gaps of the law of g itself are not looked for. Weights below 1e-140
+    are 0.
 
     Examples
     --------
