@@ -82,8 +82,8 @@ def hessian_law(
     Weights that depend on one direction (all named models; most models with discrete responses) have their law found to
     rounding, and densities keep their relative precision in tails down to probability 1e-27. Where a callable depends
     on y and u in a truly two-dimensional way, its law comes from a quadrature with the error ``law.weights.error``
-    (1e-7 to 1e-10 with clipping or truncation), and gaps of the law of g itself are not looked for. Weights below 1e-140
-    are 0.
+    (1e-7 to 1e-10 with clipping or truncation), and gaps of the law of g itself are not looked for. Weights below
+    1e-140 are 0.
 
     Examples
     --------
