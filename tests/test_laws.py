@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 from mpmath import mp, mpf
 
@@ -592,6 +592,22 @@ def test_against_simulation(name):
 @pytest.mark.parametrize("name", list(o.CHAINS))
 def test_against_large_simulation(name):
     _check_simulation(o.CHAINS[name], 1500, 2, 2)
+
+
+@pytest.mark.slow
+@settings(max_examples=5, derandomize=True, phases=[Phase.generate])
+@given(random_chains())
+def test_random_chains_against_large_simulation(case):
+    """Ten matrices of dimension 1500: the transform within 4 standard errors and the bias of real ones, 3/p."""
+    t, w, steps, law = case
+    ratios = [s[1] for s in steps if s[0] not in ("scale", "shift", "add_semicircle", "corner", "companion")]
+    assume(all(0.2 <= c <= 5.0 for c in ratios) and len({s[0] for s in steps}) >= 2)  # what fits the memory
+    low, high = law._hull()
+    assume(high > low)
+    z = low + (high - low) * (np.array([0.1, 0.5, 0.9]) + 0.2j)
+    mean, error = o.simulate_stieltjes(t, steps, z, 1500, 10, 5, w)
+    want = law.stieltjes(z)
+    assert (np.abs(mean - want) <= 4 * error + 3 / 1500 * np.abs(want)).all()
 
 
 # ------------------------------------------------------------------------------------------- atoms and quantiles
