@@ -595,7 +595,7 @@ def test_against_large_simulation(name):
 
 
 @pytest.mark.slow
-@settings(max_examples=5, derandomize=True, phases=[Phase.generate])
+@settings(max_examples=15, derandomize=True, phases=[Phase.generate])
 @given(random_chains())
 def test_random_chains_against_large_simulation(case):
     """Ten matrices of dimension 1500: the transform within 4 standard errors and the bias of real ones, 3/p."""
