@@ -8,6 +8,10 @@ from fasthde._jit import warmup as warmup
 from fasthde._results import RidgeResult as RidgeResult
 from fasthde._results import Status as Status
 from fasthde._results import ValidityWarning as ValidityWarning
+from fasthde.activations import Activation as Activation
+from fasthde.activations import ActivationMoments as ActivationMoments
+from fasthde.activations import DualResult as DualResult
+from fasthde.activations import activation as activation
 from fasthde.coupled import information_plus_noise as information_plus_noise
 from fasthde.coupled import mixture as mixture
 from fasthde.coupled import separable as separable

@@ -1,0 +1,291 @@
+"""Where a function is smooth: pieces between its kinks that a polynomial resolves, and Gauss rules on them.
+
+Gauss-Hermite quadrature is the wrong tool for activations: a kink leaves 3e-3 at 50 nodes, a pole near the axis
+(tanh at a large variance) as much. Pieces that end at the kinks and that a polynomial of degree 19 resolves
+integrate to rounding with 24 Gauss-Legendre nodes each.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fasthde._results import warn_user
+from fasthde._series import chebyshev
+
+Array = NDArray[np.float64]
+
+#: Chebyshev nodes of a piece; its last three coefficients must vanish to `_TOLERANCE`.
+_POINTS = 20
+_TOLERANCE = 1e-13
+
+#: A piece that is not resolved at this width (relative to the distance from 0 beyond 1) holds a kink.
+_NARROW = 2.0**-13
+_MANY_KINKS = 64
+
+#: Gauss-Legendre nodes of a piece.
+NODES = 24
+
+#: Beyond 37 standard deviations a Gaussian is not a number any more.
+_REACHES = (9.5, 13.0, 19.0, 27.0, 37.0)
+
+
+@functools.cache
+def legendre(n: int = NODES) -> tuple[Array, Array]:
+    """Nodes and weights on [-1, 1]."""
+    return np.polynomial.legendre.leggauss(n)
+
+
+class Mesh:
+    """Breakpoints of a function, found on first use and extended as far as asked.
+
+    Parameters
+    ----------
+    f : callable
+        Vectorised function.
+    kinks : ndarray or None
+        Points where it or a derivative jumps; None looks for them.
+    name : str
+        For messages.
+    """
+
+    __slots__ = ("_ends", "_found", "f", "kinks", "name", "reach", "scale", "searching")
+
+    def __init__(self, f: Callable[[Array], Any], kinks: Array | None, name: str):
+        self.f, self.name = f, name
+        self.searching = kinks is None
+        self.kinks = np.empty(0) if kinks is None else kinks
+        self.reach = 0.0
+        self.scale = 0.0
+        self._ends = np.empty(0)
+        self._found = False
+
+    def values(self, t: Array) -> Array:
+        """The function as float64; overflow is left as inf."""
+        with np.errstate(all="ignore"):
+            return np.asarray(self.f(t), dtype=np.float64)
+
+    def breaks(self, reach: float) -> Array:
+        """Ends of the pieces that cover [-reach, reach]."""
+        reach = max(reach, 8.0)
+        if reach > self.reach:
+            reach = 2.0 ** np.ceil(np.log2(reach))
+            self.scale = self.scale or self._size()
+            if self.searching:
+                self._search(reach)
+            self._ends = self._merged(self._resolve(-reach, reach)[0])
+            self.reach = reach
+        return self._ends
+
+    def _size(self) -> float:
+        sizes = np.abs(self.values(np.linspace(-3.0, 3.0, 61)))
+        return float(np.max(sizes, initial=0.0, where=np.isfinite(sizes))) or 1.0
+
+    def _resolve(self, a: float, b: float) -> tuple[Array, Array]:
+        """Ends of pieces between a and b, and which of them (by their left ends) stay unresolved when narrow."""
+        start: list[Any] = [[a, b], self.kinks[(self.kinks > a) & (self.kinks < b)]]
+        if (
+            self.searching
+        ):  # half-unit steps: a smooth stretch may hide between few points; no kink lies on this grid
+            start.append(np.arange(a, b - 1.0, 0.5) + 0.2718281828)
+        else:
+            powers = 2.0 ** np.arange(np.ceil(np.log2(b)))
+            start += [[0.0], powers, -powers]
+        ends = np.unique(np.concatenate(start))
+        left, right = ends[:-1], ends[1:]
+        done: list[Array] = [np.array([b])]
+        failed: list[Array] = []
+        x, matrix = chebyshev(_POINTS)
+        while left.size:
+            half = (right - left)[:, None] / 2
+            with np.errstate(all="ignore"):
+                values = self.values((left + right)[:, None] / 2 + half * x)
+                tail = np.abs(values @ matrix[-3:].T).max(axis=1)
+                size = np.maximum(np.abs(values).max(axis=1), self.scale)
+                smooth = (tail <= _TOLERANCE * size) | ~np.isfinite(size)
+            narrow = right - left <= _NARROW * np.maximum(1.0, np.abs(left))
+            failed.append(left[narrow & ~smooth])
+            done.append(left[smooth | narrow])
+            left, right = left[~(smooth | narrow)], right[~(smooth | narrow)]
+            middle = (left + right) / 2
+            left, right = np.concatenate([left, middle]), np.concatenate([middle, right])
+        return np.sort(np.concatenate(done)), np.sort(np.concatenate(failed))
+
+    def _merged(self, ends: Array) -> Array:
+        """Fewer pieces: neighbours whose union one polynomial resolves, kinks apart (a third remain of a ReLU's)."""
+        x, matrix = chebyshev(_POINTS)
+        kept = [float(ends[0])]
+        for middle, right in itertools.pairwise(ends[1:].tolist()):
+            half = (right - kept[-1]) / 2
+            fit = matrix @ self.values(kept[-1] + half + half * x)
+            size = max(self.scale, float(np.abs(fit).sum()))
+            check = kept[-1] + half + half * np.linspace(-0.99, 0.99, 41)  # points between those of the fit
+            miss = self.values(check) - np.polynomial.chebyshev.chebval((check - kept[-1] - half) / half, fit)
+            if middle in self.kinks or not np.abs(miss).max() <= _TOLERANCE * size:
+                kept.append(middle)
+        return np.array([*kept, float(ends[-1])])
+
+    # -------------------------------------------------------------------------------------------- kinks
+
+    def _search(self, reach: float) -> None:
+        """Find the kinks in [-reach, reach]: pieces that halving does not resolve."""
+        doubt: list[float] = []
+        for _ in range(4):  # a second round where two kinks shared a piece
+            ends, failed = self._resolve(-reach, reach)
+            failed = failed[~self._near(failed, np.array(doubt))]
+            if not failed.size:
+                break
+            if failed.size > _MANY_KINKS:
+                warn_user(
+                    f"{self.name} is not smooth near {failed.size} points in [{-reach:g}, {reach:g}]: its moments are "
+                    "good to a few digits only. Declare its kinks, or smooth it."
+                )
+                break
+            found: list[float] = []
+            for left in failed:
+                right = ends[np.searchsorted(ends, left) + 1]
+                kink = self._locate(float(left), float(right))
+                (doubt if kink is None else found).append(float(left) if kink is None else kink)
+            self.kinks = np.unique(np.concatenate([self.kinks, found]))
+        if doubt and not self._found:
+            self._found = True
+            warn_user(
+                f"{self.name} is not smooth near {', '.join(f'{t:.6g}' for t in sorted(doubt)[:5])}, and no single "
+                "kink was found there. Declare kinks=[...] if it has some."
+            )
+
+    @staticmethod
+    def _near(points: Array, others: Array) -> NDArray[np.bool_]:
+        if not others.size:
+            return np.zeros(points.size, np.bool_)
+        gap = np.abs(points[:, None] - others).min(axis=1)
+        return np.asarray(gap <= 2 * _NARROW * np.maximum(1.0, np.abs(points)))
+
+    def _locate(self, left: float, right: float) -> float | None:
+        """The point in [left, right] where the polynomial from the left hands over to the one from the right."""
+        width = right - left
+        x, matrix = chebyshev(10)
+        sides = []
+        for centre in (left - width, right + width):
+            fit = self.values(centre + width * x) @ matrix.T
+            sides.append((centre, fit))
+
+        def side(which: int, t: Array) -> Any:
+            centre, fit = sides[which]
+            value = np.polynomial.chebyshev.chebval((t - centre) / width, fit)
+            return np.abs(self.values(t) - value)
+
+        noise = 1e-11 * max(self.scale, float(np.abs(sides[0][1]).sum()))
+        if not side(0, np.array([left]))[0] <= noise or not side(1, np.array([right]))[0] <= noise:
+            return None
+        a, b = left, right
+        for _ in range(9):  # each round narrows the bracket 32 times
+            t = np.linspace(a, b, 33)
+            mine = side(0, t) <= side(1, t)
+            last = int(np.flatnonzero(mine)[-1]) if mine.any() else 0
+            a, b = float(t[last]), float(t[min(last + 1, 32)])
+            if b - a < 4e-16:
+                break
+        middle = self._exact(a, b)
+        tidy = round(middle, 4)  # where the derivatives jump, the values say little about the place
+        between = np.linspace(min(middle, tidy), max(middle, tidy), 5)
+        alike = max(side(0, between).max(), side(1, between).max()) <= 1e-14 * self.scale
+        return tidy if alike else middle
+
+    def _exact(self, a: float, b: float) -> float:
+        """The jump itself by bisection, where there is one."""
+        below, above = self.values(np.array([a, b]))
+        if abs(above - below) > 1e-6 * self.scale:
+            while True:
+                middle = (a + b) / 2
+                if not a < middle < b:
+                    break
+                value = float(self.values(np.array([middle]))[0])
+                if abs(value - below) <= abs(value - above):
+                    a = middle
+                else:
+                    b = middle
+            return b
+        return (a + b) / 2
+
+    def jumps(self) -> Array:
+        """Kinks at which the function itself jumps."""
+        if not self.kinks.size:
+            return self.kinks
+        step = 1e-9 * np.maximum(1.0, np.abs(self.kinks))
+        gap = np.abs(self.values(self.kinks + step) - self.values(self.kinks - step))
+        return self.kinks[gap > 1e-6 * (self.scale or self._size())]
+
+    def derivative(self, t: Array) -> Array:
+        """The derivative from the polynomial of each piece: to about 1e-13 of the function's size."""
+        t = np.asarray(t, dtype=np.float64)
+        ends = self.breaks(float(np.abs(t).max(initial=1.0)) * 1.0001)
+        piece = np.clip(np.searchsorted(ends, t.ravel(), side="right") - 1, 0, ends.size - 2)
+        used, where = np.unique(piece, return_inverse=True)
+        left, right = ends[used], ends[used + 1]
+        half = (right - left) / 2
+        x, matrix = chebyshev(_POINTS)
+        fit = self.values((left + half)[:, None] + half[:, None] * x) @ matrix.T
+        slope = np.polynomial.chebyshev.chebder(fit, axis=1) / half[:, None]
+        inside = (t.ravel() - (left + half)[where]) / half[where]
+        coefficients = np.ascontiguousarray(slope[where].T)
+        out = np.polynomial.chebyshev.chebval(inside, coefficients, tensor=False)
+        return np.asarray(out, dtype=np.float64).reshape(t.shape)
+
+
+# ------------------------------------------------------------------------------------------------ Gaussian nodes
+
+
+def reach(mesh: Mesh, tau: float, drop: float) -> float:
+    """R such that ``f(tau t)^2 exp(-t^2/2)`` is below exp(-drop) of its largest value for abs(t) > R."""
+    for end in _REACHES:
+        t = np.linspace(0.0, end, 201)
+        with np.errstate(all="ignore"):
+            values = mesh.values(tau * np.array([-t, t]))
+            size = 2 * np.log(np.maximum(np.abs(values), 1e-300)) - t * t / 2
+        if np.isnan(values).any():
+            where = float((tau * np.array([-t, t]))[np.isnan(values)][0])
+            raise ValueError(
+                f"{mesh.name} must be finite; it is NaN at t = {where:.6g}. Define it on the whole line."
+            )
+        size = np.max(size, axis=0)
+        if size[-1] < np.max(size) - drop:
+            return end
+    if size[-1] < np.max(size) - 39.0:
+        return end
+    raise ValueError(
+        f"{mesh.name} must be square-integrable under the Gaussian; {mesh.name}(t)^2 exp(-t^2/{2 * tau * tau:.4g}) "
+        f"does not vanish at t = {_REACHES[-1] * tau:.4g}. Choose an activation that grows more slowly, or a smaller "
+        "variance."
+    )
+
+
+def gaussian_nodes(mesh: Mesh, tau: Array, order: int) -> tuple[Array, Array]:
+    """Nodes t and weights w, shape (tau.size, nodes), with ``E g(xi) = sum w g(t)`` for g = f(tau t) h_k(t).
+
+    Pieces end at the breaks of t -> f(tau t), and are short enough for h_k of the given order, which oscillates
+    with wave number sqrt(order).
+    """
+    # f h_k exp(-t^2/2) must vanish, at any k; a bump is widest at the smallest tau
+    end = max(reach(mesh, float(extreme), 78.0) for extreme in (tau.min(), tau.max()))
+    parts = int(np.ceil(2 * end / min(2.0, 14.0 / np.sqrt(order + 1.0))))
+    breaks = mesh.breaks(end * float(tau.max()))
+    uniform = np.linspace(-end, end, parts + 1)
+    if tau.size == 1:
+        inner = breaks / tau[0]
+        ends = np.unique(np.concatenate([uniform, inner[np.abs(inner) < end]]))[None]
+    else:
+        inner = np.clip(breaks / tau[:, None], -end, end)
+        ends = np.sort(
+            np.concatenate([np.broadcast_to(uniform, (tau.size, parts + 1)), inner], axis=1), axis=1
+        )
+    x, w = legendre()
+    half = np.diff(ends)[..., None] / 2
+    t = (ends[:, :-1, None] + half + half * x).reshape(tau.size, -1)
+    weight = (half * w).reshape(tau.size, -1) * np.exp(-t * t / 2) / np.sqrt(2 * np.pi)
+    return t, weight
