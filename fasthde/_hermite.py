@@ -51,6 +51,8 @@ def hermite(named: Named, mesh: Mesh, order: int, tau: Array) -> Array:
             hermite_rows, None, part.size, t.size * (order + 1.0), None,
             t, weight * values, work, out[first : first + rows],
         )  # fmt: skip
+    if named.vanish is not None:
+        out[:, named.vanish :: 2] = 0.0
     return out.reshape(*tau.shape, order + 1)
 
 

@@ -24,8 +24,9 @@ Array = NDArray[np.float64]
 _POINTS = 20
 _TOLERANCE = 1e-13
 
-#: A piece that is not resolved at this width (relative to the distance from 0 beyond 1) holds a kink.
-_NARROW = 2.0**-13
+#: A piece that is not resolved at the first width (relative to the distance from 0 beyond 1) holds a kink; at the
+#: second, two kinks at most.
+_NARROW = (2.0**-9, 2.0**-13)
 _MANY_KINKS = 64
 
 #: Gauss-Legendre nodes of a piece.
@@ -78,7 +79,7 @@ class Mesh:
             self.scale = self.scale or self._size()
             if self.searching:
                 self._search(reach)
-            self._ends = self._merged(self._resolve(-reach, reach)[0])
+            self._ends = self._merged(self._resolve(-reach, reach, _NARROW[-1])[0])
             self.reach = reach
         return self._ends
 
@@ -86,7 +87,7 @@ class Mesh:
         sizes = np.abs(self.values(np.linspace(-3.0, 3.0, 61)))
         return float(np.max(sizes, initial=0.0, where=np.isfinite(sizes))) or 1.0
 
-    def _resolve(self, a: float, b: float) -> tuple[Array, Array]:
+    def _resolve(self, a: float, b: float, width: float) -> tuple[Array, Array]:
         """Ends of pieces between a and b, and which of them (by their left ends) stay unresolved when narrow."""
         start: list[Any] = [[a, b], self.kinks[(self.kinks > a) & (self.kinks < b)]]
         if (
@@ -106,9 +107,11 @@ class Mesh:
             with np.errstate(all="ignore"):
                 values = self.values((left + right)[:, None] / 2 + half * x)
                 tail = np.abs(values @ matrix[-3:].T).max(axis=1)
+                middle = np.abs(values @ matrix[9:12].T).max(axis=1)
                 size = np.maximum(np.abs(values).max(axis=1), self.scale)
-                smooth = (tail <= _TOLERANCE * size) | ~np.isfinite(size)
-            narrow = right - left <= _NARROW * np.maximum(1.0, np.abs(left))
+                geometric = (tail <= 1e-2 * middle) | (middle <= 1e-14 * size)  # at a kink: a power
+                smooth = ((tail <= _TOLERANCE * size) & geometric) | ~np.isfinite(size)
+            narrow = right - left <= width * np.maximum(1.0, np.abs(left))
             failed.append(left[narrow & ~smooth])
             done.append(left[smooth | narrow])
             left, right = left[~(smooth | narrow)], right[~(smooth | narrow)]
@@ -135,23 +138,24 @@ class Mesh:
     def _search(self, reach: float) -> None:
         """Find the kinks in [-reach, reach]: pieces that halving does not resolve."""
         doubt: list[float] = []
-        for _ in range(4):  # a second round where two kinks shared a piece
-            ends, failed = self._resolve(-reach, reach)
-            failed = failed[~self._near(failed, np.array(doubt))]
-            if not failed.size:
-                break
+        for width in np.repeat(_NARROW, 2):  # a second round where two kinks shared a piece
+            ends, failed = self._resolve(-reach, reach, width)
             if failed.size > _MANY_KINKS:
                 warn_user(
                     f"{self.name} is not smooth near {failed.size} points in [{-reach:g}, {reach:g}]: its moments are "
                     "good to a few digits only. Declare its kinks, or smooth it."
                 )
-                break
-            found: list[float] = []
+                return
+            doubt, found = [], [self.kinks]
             for left in failed:
-                right = ends[np.searchsorted(ends, left) + 1]
-                kink = self._locate(float(left), float(right))
-                (doubt if kink is None else found).append(float(left) if kink is None else kink)
-            self.kinks = np.unique(np.concatenate([self.kinks, found]))
+                kink = self._locate(float(left), float(ends[np.searchsorted(ends, left) + 1]))
+                if kink is None:
+                    doubt.append(float(left))
+                else:
+                    found.append(np.array([kink]))
+            self.kinks = np.unique(np.concatenate(found)) + 0.0
+            if not failed.size:
+                break
         if doubt and not self._found:
             self._found = True
             warn_user(
@@ -159,30 +163,22 @@ class Mesh:
                 "kink was found there. Declare kinks=[...] if it has some."
             )
 
-    @staticmethod
-    def _near(points: Array, others: Array) -> NDArray[np.bool_]:
-        if not others.size:
-            return np.zeros(points.size, np.bool_)
-        gap = np.abs(points[:, None] - others).min(axis=1)
-        return np.asarray(gap <= 2 * _NARROW * np.maximum(1.0, np.abs(points)))
-
     def _locate(self, left: float, right: float) -> float | None:
         """The point in [left, right] where the polynomial from the left hands over to the one from the right."""
-        width = right - left
         x, matrix = chebyshev(10)
-        sides = []
-        for centre in (left - width, right + width):
-            fit = self.values(centre + width * x) @ matrix.T
-            sides.append((centre, fit))
+        for reach in (32.0, 4.0, 1.0):  # wide stretches tell the place best, unless another kink is near
+            width = reach * (right - left) / 2
+            centres = (left - width, right + width)
+            fits = [matrix @ self.values(centre + width * x) for centre in centres]
+            if all(np.abs(fit[-3:]).max() <= 1e-13 * max(self.scale, np.abs(fit).max()) for fit in fits):
+                break
+        else:
+            return None
 
         def side(which: int, t: Array) -> Any:
-            centre, fit = sides[which]
-            value = np.polynomial.chebyshev.chebval((t - centre) / width, fit)
+            value = np.polynomial.chebyshev.chebval((t - centres[which]) / width, fits[which])
             return np.abs(self.values(t) - value)
 
-        noise = 1e-11 * max(self.scale, float(np.abs(sides[0][1]).sum()))
-        if not side(0, np.array([left]))[0] <= noise or not side(1, np.array([right]))[0] <= noise:
-            return None
         a, b = left, right
         for _ in range(9):  # each round narrows the bracket 32 times
             t = np.linspace(a, b, 33)

@@ -26,13 +26,17 @@ Dual = Callable[[Array, Array, Array, Array], tuple[Array, Array]]
 
 @dataclasses.dataclass(frozen=True)
 class Named:
-    """One activation of the table; ``degree`` is that of positive homogeneity."""
+    """One activation of the table.
+
+    ``degree`` is that of positive homogeneity; the Hermite coefficients ``vanish``, ``vanish + 2``, ... are 0 by parity.
+    """
 
     f: Callable[[Array], Any]
     df: Callable[[Array], Any] | None
     kinks: tuple[float, ...] = ()
     continuous: bool = True
     degree: int | None = None
+    vanish: int | None = None
     hermite: Callable[[int, Array], Array] | None = None
     dual: Dual | None = None
 
@@ -386,7 +390,7 @@ TABLE: dict[str, Callable[..., Named]] = {
         _step, None, (0.0,), continuous=False, degree=0, hermite=_step_hermite, dual=_step_dual
     ),
     "hard_tanh": lambda: Named(
-        lambda t: np.clip(t, -1.0, 1.0), lambda t: np.where(np.abs(t) < 1, 1.0, 0.0), (-1.0, 1.0)
+        lambda t: np.clip(t, -1.0, 1.0), lambda t: np.where(np.abs(t) < 1, 1.0, 0.0), (-1.0, 1.0), vanish=0
     ),
     "relu2": lambda: Named(
         lambda t: _relu(t) ** 2,
@@ -399,15 +403,15 @@ TABLE: dict[str, Callable[..., Named]] = {
     "erf": lambda: Named(
         _erf, lambda t: 2 / np.sqrt(np.pi) * np.exp(-t * t), hermite=_erf_hermite, dual=_erf_dual
     ),
-    "tanh": lambda: Named(np.tanh, _tanh_slope),
-    "sigmoid": lambda: Named(_sigmoid, _sigmoid_slope),
-    "softplus": lambda: Named(_softplus, _sigmoid),
-    "silu": lambda: Named(_silu, _silu_slope),
+    "tanh": lambda: Named(np.tanh, _tanh_slope, vanish=0),
+    "sigmoid": lambda: Named(_sigmoid, _sigmoid_slope, vanish=2),
+    "softplus": lambda: Named(_softplus, _sigmoid, vanish=3),
+    "silu": lambda: Named(_silu, _silu_slope, vanish=3),
     "gelu": lambda: Named(_gelu, _gelu_slope, hermite=_gelu_hermite, dual=_gelu_dual),
     "elu": _elu,
     "selu": _selu,
     "mish": lambda: Named(_mish, _mish_slope),
-    "arctan": lambda: Named(np.arctan, lambda t: 1 / (1 + t * t)),
+    "arctan": lambda: Named(np.arctan, lambda t: 1 / (1 + t * t), vanish=0),
     "sin": lambda: Named(np.sin, np.cos, hermite=_sin_hermite, dual=_cosh_dual(-1.0)),
     "cos": lambda: Named(np.cos, lambda t: -np.sin(t), hermite=_cos_hermite, dual=_cosh_dual(1.0)),
     "exp": lambda: Named(np.exp, np.exp, hermite=_exp_hermite, dual=_exp_dual),

@@ -291,7 +291,7 @@ class Activation:
         >>> round(fh.activation("relu").dual(0.0), 12) == round(1 / (2 * 3.141592653589793), 12)
         True
         >>> fh.activation("tanh").dual([0.0, 0.5, 1.0]).round(8)
-        array([0.        , 0.18633209, 0.39429449])
+        array([0.        , 0.18632441, 0.39429449])
         """
         arguments = [_validate.real_array(n, v) for n, v in (("rho", rho), ("qx", qx), ("qy", qy))]
         if arguments[0].ndim == 0 and not abs(arguments[0]) <= 1:
