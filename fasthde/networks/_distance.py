@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fasthde._results import Record, Status, freeze, warn_user
 from fasthde.linearize import taylor
-from fasthde.networks._mixture import ClassStatistics, data, statistics_of
+from fasthde.networks._mixture import statistics_of
+from fasthde.networks._statistics import ClassStatistics, data
 
 Array = NDArray[np.float64]
 

@@ -1,34 +1,25 @@
-r"""Linear equivalents of the kernels of deep networks.
-
-Off the diagonal, an entry of any of these kernels is a smooth function of three numbers of order ``1/sqrt(p)``:
-``u_i`` and ``u_j``, by how much the squared norms of the two inputs differ from their mean, and ``s`` their inner
-product. Its Taylor polynomial to second order, a *jet*, is carried from layer to layer. Terms of third order, and
-``u s``, are matrices of norm O(1/sqrt(p)); ``s**2`` is its mean. A jet is the row of six coefficients of
-
-    1,   u_i + u_j,   s,   u_i**2 + u_j**2,   u_i u_j,   s**2.
-
-For centred activations without biases, only the third, fifth and sixth are not zero: the published recursions.
-"""
+"""Linear equivalents of the kernels of deep networks."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize
 
 from fasthde import _validate as check
 from fasthde._results import Record, Status, freeze, warn_user
 from fasthde.activations import Activation, activation
-from fasthde.networks._mixture import ClassStatistics, statistics_of
+from fasthde.networks._jets import Layer, Level
+from fasthde.networks._mixture import statistics_of
+from fasthde.networks._statistics import ClassStatistics
 
 Array = NDArray[np.float64]
 
-#: Hermite coefficients used where the correlation at the centre is not 0, at most.
-_MOST = 1000
+#: Relative differences of squared norms beyond which a second-order Taylor polynomial is a poor guide.
+_FAR = 0.25
 
 _KINDS = ("conjugate", "tangent")
 
@@ -36,7 +27,7 @@ _KINDS = ("conjugate", "tangent")
 # ---------------------------------------------------------------------------------------------------- results
 
 
-class _Equivalent(Record):
+class Equivalent(Record):
     """Matrices of an equivalent from the jets of its kernels."""
 
     __slots__ = ()
@@ -44,7 +35,7 @@ class _Equivalent(Record):
 
     def _jet(self, kind: str, layer: int | None) -> tuple[Array, float]:
         """Jet and size of the diagonal."""
-        raise NotImplementedError  # pragma: no cover
+        raise TypeError("an equivalent has jets")  # pragma: no cover
 
     def matrix(
         self, X: ArrayLike, labels: ArrayLike | None = None, kind: str = "conjugate", layer: int | None = None
@@ -73,7 +64,7 @@ class _Equivalent(Record):
         """
         (g, d), x = self._jet(kind, layer), self.statistics._data(X)
         y = self.statistics._labels(labels, x.shape[0])
-        u = self.statistics.deviations(x)
+        u = self._deviations(x)
         K = (g[2] / x.shape[1]) * (x @ x.T)
         K += (g[5] / x.shape[1]) * self.statistics.T[np.ix_(y, y)]
         K += g[4] * np.outer(u, u)
@@ -101,13 +92,22 @@ class _Equivalent(Record):
         """
         (g, _), x = self._jet(kind, layer), self.statistics._data(X)
         y, k, p = self.statistics._labels(labels, x.shape[0]), self.statistics.classes, x.shape[1]
-        u = self.statistics.deviations(x)
+        u = self._deviations(x)
         A = np.zeros((k + 2, k + 2))
         A[:k, :k] = g[5] * self.statistics.T + g[0] * p
         A[:k, k] = A[k, :k] = g[1] * math.sqrt(p)
         A[:k, k + 1] = A[k + 1, :k] = g[3] * math.sqrt(p)
         A[k, k] = g[4]
         return np.column_stack((np.eye(k)[y] / math.sqrt(p), u, u * u)), A
+
+    def _deviations(self, x: Array) -> Array:
+        u, size = self.statistics.deviations(x), self.statistics.tau**2
+        if abs(u.mean()) > _FAR * size:
+            warn_user(
+                f"X has mean squared norm {u.mean() + size:.4g} p and the statistics {size:.4g} p: the equivalent is "
+                "that of data they describe. Centre or scale the data, or take statistics from it."
+            )
+        return u
 
     def scalars(self, kind: str = "conjugate", layer: int | None = None) -> tuple[float, float]:
         """Coefficients of ``X X'/p`` and of the identity.
@@ -136,7 +136,7 @@ class _Equivalent(Record):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False, repr=False)
-class KernelEquivalent(_Equivalent):
+class KernelEquivalent(Equivalent):
     """Linear equivalents of the kernels of a deep network, at every depth; see `kernel_equivalent`.
 
     Rows l = 0..L: level 0 is the Gram matrix of the data, level l the kernel after l activations, before the affine
@@ -250,64 +250,7 @@ class KernelEquivalent(_Equivalent):
         )
         return (
             f"KernelEquivalent(depth {self.depth}{names}, dimension {self.statistics.dimension}, "
-            f"alpha {_short(self.alpha[-1])}, beta {_short(self.beta[-1])}, {Status(self.status).name})"
-        )
-
-
-@dataclasses.dataclass(frozen=True, slots=True, eq=False, repr=False)
-class EquilibriumEquivalent(_Equivalent):
-    """Linear equivalent of the conjugate kernel of a deep equilibrium network; see `equilibrium_equivalent`.
-
-    Attributes
-    ----------
-    alpha : ndarray, shape (4,)
-        As in `KernelEquivalent`.
-    tau : float
-        Square root of the kernel's diagonal.
-    scale : float
-        Standard deviation of the activation's input at equilibrium, ``tau*``.
-    slopes : ndarray, shape (2,)
-        ``sigma_a**2 (E phi')**2`` and ``sigma_a**2`` times the slope of the second moment: both below 1 for a
-        stable equilibrium.
-    statistics : ClassStatistics
-        Of the data.
-    status : int
-        `Status` code: INVALID (alpha NaN) where the equilibrium is not stable.
-    residual : float
-        Relative error of the equation of tau*.
-    """
-
-    alpha: Array
-    tau: Any
-    scale: Any
-    slopes: Array
-    statistics: ClassStatistics
-    status: Any
-    residual: Any
-    _activation: Any = None
-
-    @property
-    def activation(self) -> Activation:
-        """The activation, centred at equilibrium."""
-        if self._activation is None:
-            raise ValueError("the activation is a function, which a file does not hold; compute it again.")
-        return self._activation  # type: ignore[no-any-return]
-
-    @property
-    def success(self) -> bool:
-        """Whether the equilibrium is stable."""
-        return bool(self.status == Status.CONVERGED)
-
-    def _jet(self, kind: str, layer: int | None) -> tuple[Array, float]:
-        if kind != "conjugate" or layer is not None:
-            raise ValueError('kind must be "conjugate" and layer None: an equilibrium has one kernel.')
-        jet = np.array([0.0, 0.0, self.alpha[0], 0.0, self.alpha[1], self.alpha[2]])
-        return self._layer_jet(jet, self.tau**2)
-
-    def __repr__(self) -> str:
-        return (
-            f"EquilibriumEquivalent(scale {self.scale:.6g}, alpha {_short(self.alpha)}, "
-            f"{Status(self.status).name})"
+            f"alpha {short(self.alpha[-1])}, beta {short(self.beta[-1])}, {Status(self.status).name})"
         )
 
 
@@ -317,7 +260,7 @@ def _restore(fields: dict[str, Any], activations: Any) -> KernelEquivalent:
     return self
 
 
-def _short(row: Array) -> str:
+def short(row: Array) -> str:
     return "(" + ", ".join(f"{v:.4g}" for v in row) + ")"
 
 
@@ -330,82 +273,6 @@ def _runs(names: list[str]) -> list[str]:
         else:
             out.append((name, 1))
     return [n if k == 1 else f"{n} x {k}" for n, k in out]
-
-
-# ------------------------------------------------------------------------------------------------------- jets
-
-
-class _Layer:
-    """Derivatives ``E phi^(j)(a) phi^(k)(b)``, a and b of one variance ``tau**2`` and correlation rho."""
-
-    def __init__(self, act: Activation, tau: float, rho: float, centred: bool):
-        self.tau, self.rho = tau, rho if abs(rho) > 1e-15 else 0.0
-        self.order, self.residual = _order(self.rho)
-        self.a = np.array(act.hermite(self.order + 8, tau))
-        if centred:
-            self.a[0] = 0.0
-        moments = act.moments(tau)
-        self.slope_second = float(moments.slope_second)
-        # E phi(sqrt(q) xi)**2 as a function of q: value, slope, half its curvature
-        self.moment = float(moments.second), float(moments.quadratic), 0.0
-        if self(2, 0) != 0.0:
-            square = activation(lambda t: act(t) ** 2, kinks=list(act.kinks), name=f"{act.name}**2")
-            self.moment = (
-                *self.moment[:2],
-                math.sqrt(24.0) * float(square.hermite(4, tau)[4]) / (8.0 * tau**4),
-            )
-
-    def __call__(self, j: int, k: int) -> float:
-        n = np.arange(self.order + 1.0)
-        up = np.ones_like(n)
-        for i in range(1, max(j, k) + 1):
-            up = up * np.where(i <= j, np.sqrt(n + i), 1.0) * np.where(i <= k, np.sqrt(n + i), 1.0)
-        a, m = self.a, self.order + 1
-        power = self.rho**n if self.rho else np.where(n == 0, 1.0, 0.0)
-        return math.fsum(up * a[j : j + m] * a[k : k + m] * power) / self.tau ** (j + k)
-
-    def compose(self, jet: Array, diagonal: tuple[float, float], shift: int = 0) -> Array:
-        """Jet of ``E phi^(shift)(a) phi^(shift)(b)`` from that of the covariance of a and b."""
-        s = shift
-        slope, bend = diagonal
-        one, cross = self(1 + s, 1 + s), self(2 + s, 2 + s)
-        # derivatives in a variance are halves of second derivatives of phi
-        q, qq, qr, qc = (
-            0.5 * self(2 + s, s), 0.25 * self(4 + s, s), 0.25 * cross, 0.5 * self(3 + s, 1 + s)
-        )  # fmt: skip
-        _, u, g, uu, ur, ss = jet
-        return np.array([
-            self(s, s),
-            q * slope + one * u,
-            one * g,
-            q * bend + 0.5 * qq * slope**2 + qc * slope * u + one * uu + 0.5 * cross * u * u,
-            qr * slope**2 + 2.0 * qc * slope * u + one * ur + cross * u * u,
-            one * ss + 0.5 * cross * g * g,
-        ])  # fmt: skip
-
-
-def _order(rho: float) -> tuple[int, float]:
-    """Terms of a Hermite series at correlation rho, and the relative size of the rest."""
-    if rho == 0.0:
-        return 0, 0.0
-    rate = -math.log(abs(rho)) if abs(rho) < 1.0 else 0.0
-    order = 0
-    while order < _MOST and 4.0 * math.log(order + 1.0) - rate * order > -38.0:
-        order += 10
-    rest = 4.0 * math.log(order + 1.0) - rate * order
-    return order, 0.0 if rest <= -38.0 else min(1.0, math.exp(rest))
-
-
-def _product(a: Array, b: Array) -> Array:
-    """Jet of a product."""
-    return np.array([
-        a[0] * b[0],
-        a[0] * b[1] + a[1] * b[0],
-        a[0] * b[2] + a[2] * b[0],
-        a[0] * b[3] + a[3] * b[0] + a[1] * b[1],
-        a[0] * b[4] + a[4] * b[0] + 2.0 * a[1] * b[1],
-        a[0] * b[5] + a[5] * b[0] + a[2] * b[2],
-    ])  # fmt: skip
 
 
 # --------------------------------------------------------------------------------------------------- functions
@@ -459,7 +326,7 @@ def kernel_equivalent(
     Warns
     -----
     ValidityWarning
-        If p is below 20.
+        If p is below 20, or if traces of the classes' covariances differ by more than a quarter.
 
     Notes
     -----
@@ -508,17 +375,17 @@ def kernel_equivalent(
     L = len(stack)
     weights = _variances("weight_variance", weight_variance, L + readout, positive=True)
     biases = _variances("bias_variance", bias_variance, L + readout, positive=False)
-    if stats.dimension < 20:
-        warn_user(f"data have dimension {stats.dimension}: the equivalents speak of large dimensions.")
-
+    warn_statistics(stats)
     gram = np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
-    level = _Level(gram, gram, stats.tau**2, stats.tau**2, (1.0, 0.0))
+    level = Level(gram, gram, stats.tau**2, stats.tau**2, (1.0, 0.0))
     levels, scales, used, residual = [level], [], [], 0.0
     for k, raw in enumerate(stack):
         level = level.affine(weights[k], biases[k])
         scale = math.sqrt(level.square)
         phi = raw.centered(scale) if center else raw
-        layer = _Layer(phi, scale, level.jet[0] / level.square, center)
+        if center and not phi.moments(scale).second > 1e-28 * raw.moments(scale).second:
+            raise ValueError(f"act[{k}] must not be constant: it is {raw(0.0):.6g} at scale {scale:.6g}.")
+        layer = Layer(phi, scale, level.jet[0] / level.square, center)
         level = level.activate(layer)
         residual = max(residual, layer.residual)
         scales.append(scale)
@@ -546,127 +413,14 @@ def kernel_equivalent(
     )
 
 
-def equilibrium_equivalent(
-    act: Any, data: Any, *, activation_variance: float, input_variance: float = 1.0
-) -> EquilibriumEquivalent:
-    r"""Linear equivalent of the conjugate kernel of a deep equilibrium network.
-
-    A network without end whose every layer sees the input again, ``z = phi(A z + B x)`` at equilibrium, with the
-    entries of A of variance ``activation_variance/width`` and those of B of variance ``input_variance/p``.
-
-    Parameters
-    ----------
-    act : Activation, str or callable
-        Activation; its mean at equilibrium is subtracted.
-    data : GaussianMixture, UnitSphere, ClassStatistics or array_like of shape (n_samples, n_features)
-        As in `kernel_equivalent`.
-    activation_variance : float
-        ``sigma_a**2`` >= 0.
-    input_variance : float, optional
-        ``sigma_b**2`` > 0.
-
-    Returns
-    -------
-    EquilibriumEquivalent
-        ``alpha``, ``tau``, ``scale``, ``slopes``, ``activation``, ``status``, ``residual`` and the methods `matrix`,
-        `low_rank` and `scalars`. INVALID where a slope is not below 1: the kernel has no stable equilibrium.
-
-    Raises
-    ------
-    ValueError
-        For bad variances, or when the kernel's diagonal grows without limit.
-
-    Notes
-    -----
-    With :math:`\tau_*^2 = \sigma_a^2 E\varphi(\tau_*\xi)^2 + \sigma_b^2 \tau_0^2`,
-    :math:`d_4 = E[\varphi'^2 + \varphi\varphi'']`, :math:`L_1 = \sigma_b^2/(1 - \sigma_a^2 b_1^2)` and
-    :math:`L_4 = \sigma_b^2/(1 - \sigma_a^2 d_4)`,
-
-    .. math:: \alpha_1 = b_1^2 L_1, \qquad \alpha_2 = \frac{b_2^2 L_4^2}{4 (1 - \sigma_a^2 b_1^2)}, \qquad
-        \alpha_3 = \frac{b_2^2 L_1^2}{2 (1 - \sigma_a^2 b_1^2)}, \qquad \alpha_4 = d_4 L_4 .
-
-    (The recursions of `kernel_equivalent` with the input added at every layer; Ling et al. 2024, arXiv:2402.02697.)
-
-    Examples
-    --------
-    >>> from fasthde.networks._equivalents import equilibrium_equivalent
-    >>> from fasthde.networks._mixture import UnitSphere
-    >>> eq = equilibrium_equivalent("tanh", UnitSphere(400), activation_variance=0.5)
-    >>> eq.success, round(eq.scale, 6)
-    (True, 1.102229)
-    """
-    stats = statistics_of(data)
-    phi = activation(act)
-    a2 = check.scalar("activation_variance", activation_variance)
-    b2 = check.scalar("input_variance", input_variance, positive=True)
-    source = b2 * stats.tau**2
-
-    def gap(q: float) -> float:
-        m = phi.moments(math.sqrt(q))
-        return a2 * (float(m.second) - float(m.mean) ** 2) + source - q
-
-    high = 2.0 * source
-    while gap(high) > 0.0:
-        high *= 2.0
-        if high > 1e12 * source:
-            raise ValueError(
-                f"activation_variance must leave the diagonal finite; at {a2} it grows without limit. Lower it."
-            )
-    q = float(optimize.brentq(gap, source, high, xtol=1e-300, rtol=1e-15)) if a2 else source
-    scale = math.sqrt(q)
-    centred = phi.centered(scale)
-    layer = _Layer(centred, scale, 0.0, True)
-    slope, bend, quadratic = layer(1, 1), layer(2, 2), layer.moment[1]
-    slopes = np.array([a2 * slope, a2 * quadratic])
-    alpha = np.full(4, np.nan)
-    if (slopes < 1.0).all():
-        inner, norm = b2 / (1.0 - slopes[0]), b2 / (1.0 - slopes[1])
-        alpha = np.array([
-            slope * inner,
-            0.25 * bend * norm**2 / (1.0 - slopes[0]),
-            0.5 * bend * inner**2 / (1.0 - slopes[0]),
-            quadratic * norm,
-        ])  # fmt: skip
-    return EquilibriumEquivalent(
-        alpha=freeze(alpha),
-        tau=math.sqrt(layer.moment[0]),
-        scale=scale,
-        slopes=freeze(slopes),
-        statistics=stats,
-        status=Status.CONVERGED if (slopes < 1.0).all() else Status.INVALID,
-        residual=abs(gap(q)) / q,
-        _activation=centred,
-    )
-
-
-class _Level(NamedTuple):
-    """Jets and diagonals of both kernels after so many layers."""
-
-    jet: Array
-    tangent: Array
-    square: float
-    kappa: float
-    diagonal: tuple[float, float]  # of the conjugate kernel: slope in u, half its curvature
-
-    def affine(self, weight: float, bias: float) -> _Level:
-        constant = np.array([bias, 0.0, 0.0, 0.0, 0.0, 0.0])
-        return _Level(
-            weight * self.jet + constant,
-            weight * self.tangent + constant,
-            weight * self.square + bias,
-            weight * self.kappa + bias,
-            (weight * self.diagonal[0], weight * self.diagonal[1]),
-        )
-
-    def activate(self, layer: _Layer) -> _Level:
-        jet = layer.compose(self.jet, self.diagonal)
-        value, first, half = layer.moment
-        return _Level(
-            jet,
-            jet + _product(self.tangent, layer.compose(self.jet, self.diagonal, 1)),
-            value,
-            value + self.kappa * layer.slope_second,
-            (first * self.diagonal[0], first * self.diagonal[1] + half * self.diagonal[0] ** 2),
+def warn_statistics(stats: ClassStatistics) -> None:
+    spread = float(np.abs(stats.t).max()) / math.sqrt(stats.dimension) / stats.tau**2
+    if stats.dimension < 20:
+        warn_user(f"data have dimension {stats.dimension}: the equivalents speak of large dimensions.")
+    elif spread > _FAR:
+        warn_user(
+            f"data have classes whose covariances differ in trace by {spread:.0%} of the mean: the equivalents "
+            f"speak of differences of order 1/sqrt(p), here {1 / math.sqrt(stats.dimension):.0%}."
         )
 
 

@@ -12,7 +12,7 @@ from scipy import linalg
 
 from fasthde import _validate as check
 from fasthde._results import Record, Status, freeze, warn_user
-from fasthde.networks._mixture import data
+from fasthde.networks._statistics import data
 
 Array = NDArray[np.float64]
 
