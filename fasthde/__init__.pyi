@@ -35,6 +35,10 @@ from fasthde.learning.problem import LinearProblem as LinearProblem
 from fasthde.learning.ridge import convert_ridge as convert_ridge
 from fasthde.learning.ridge import optimal_ridge as optimal_ridge
 from fasthde.learning.ridge import ridge as ridge
+from fasthde.networks import NetworkKernels as NetworkKernels
+from fasthde.networks import conjugate_kernel as conjugate_kernel
+from fasthde.networks import network_kernels as network_kernels
+from fasthde.networks import tangent_kernel as tangent_kernel
 from fasthde.spectrum import Spectrum as Spectrum
 from fasthde.spikes import Spike as Spike
 from fasthde.spikes import SpikedModel as SpikedModel

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,12 +58,18 @@ def hermite(named: Named, mesh: Mesh, order: int, tau: Array) -> Array:
     return out.reshape(*tau.shape, order + 1)
 
 
+def _rows(mesh: Mesh, tau: Array) -> Iterator[tuple[slice, Array, Array, Array]]:
+    rows = max(1, _BLOCK // 1500)
+    for first in range(0, tau.size, rows):
+        part = slice(first, first + rows)
+        yield part, *_evaluated(mesh, tau[part], 2)
+
+
 def second(mesh: Mesh, tau: Array) -> Array:
     """E f(tau xi)^2."""
     out = np.empty(tau.size)
-    for i, one in enumerate(tau.ravel()):
-        _, weight, values = _evaluated(mesh, np.array([one]), 2)
-        out[i] = (weight * values**2).sum()
+    for part, _, weight, values in _rows(mesh, tau.ravel()):
+        out[part] = (weight * values**2).sum(axis=1)
     return out.reshape(tau.shape)
 
 
@@ -71,15 +79,12 @@ def moments(named: Named, mesh: Mesh, tau: Array, scale: float, shift: float) ->
     a[:, 0] += shift
     flat = tau.ravel()
     sums = np.empty((3, flat.size))
-    for i, one in enumerate(flat):
-        t, weight, values = _evaluated(mesh, np.array([one]), 2)
+    for part, t, weight, values in _rows(mesh, flat):
         phi = scale * values + shift
-        rest = phi - a[i, 0] - a[i, 1] * t
-        sums[:, i] = [
-            (weight * phi**2).sum(),
-            (weight * phi**2 * (t * t - 1)).sum() / (2 * one**2),
-            (weight * rest**2).sum(),
-        ]
+        rest = phi - a[part, :1] - a[part, 1:2] * t
+        sums[0, part] = (weight * phi**2).sum(axis=1)
+        sums[1, part] = (weight * phi**2 * (t * t - 1)).sum(axis=1) / (2 * flat[part] ** 2)
+        sums[2, part] = (weight * rest**2).sum(axis=1)
     fields = {
         "mean": a[:, 0],
         "second": sums[0],

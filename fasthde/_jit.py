@@ -286,8 +286,8 @@ def warmup() -> None:
     >>> import fasthde as fh
     >>> fh.warmup()
     """
-    from fasthde import activations, coupled, hessian, laws
+    from fasthde import activations, coupled, hessian, laws, networks
     from fasthde.learning import ridge
 
-    for module in (ridge, laws, coupled, hessian, activations):
+    for module in (ridge, laws, coupled, hessian, activations, networks):
         module._warmup()

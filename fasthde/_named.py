@@ -39,6 +39,7 @@ class Named:
     vanish: int | None = None
     hermite: Callable[[int, Array], Array] | None = None
     dual: Dual | None = None
+    gap: Callable[[Array, Array], tuple[Array, Array]] | None = None
 
 
 # ------------------------------------------------------------------------------------------------ closed Hermite
@@ -191,6 +192,15 @@ def _leaky_dual(slope: float) -> Dual:
 _BRACKET = np.array([(-1) ** j * (2 * j - 2) / math.factorial(2 * j + 1) for j in range(2, 13)])
 
 
+def _leaky_gap(slope: float) -> Callable[[Array, Array], tuple[Array, Array]]:
+    def gap(lo: Array, hi: Array) -> tuple[Array, Array]:
+        near, far = (np.minimum(lo, hi), np.maximum(lo, hi)) if slope == -1 else (lo, hi)  # abs is even
+        change = (1 - slope) ** 2 / (np.pi * (1 + slope**2)) * _small_sine(angle(near, far))
+        return near - change, far + change
+
+    return gap
+
+
 def _relu2_dual(qx: Array, qy: Array, lo: Array, hi: Array) -> tuple[Array, Array]:
     rest = angle(hi, lo)
     c, s = np.cos(rest), np.sin(rest)
@@ -332,6 +342,7 @@ def _leaky(slope: float = 0.01) -> Named:
         degree=1,
         hermite=_leaky_hermite(slope),
         dual=_leaky_dual(slope),
+        gap=_leaky_gap(slope),
     )
 
 
@@ -378,10 +389,17 @@ TABLE: dict[str, Callable[..., Named]] = {
         degree=1,
         hermite=_relu_hermite,
         dual=_leaky_dual(0.0),
+        gap=_leaky_gap(0.0),
     ),
     "leaky_relu": _leaky,
     "abs": lambda: Named(
-        np.abs, np.sign, (0.0,), degree=1, hermite=_leaky_hermite(-1.0), dual=_leaky_dual(-1.0)
+        np.abs,
+        np.sign,
+        (0.0,),
+        degree=1,
+        hermite=_leaky_hermite(-1.0),
+        dual=_leaky_dual(-1.0),
+        gap=_leaky_gap(-1.0),
     ),
     "sign": lambda: Named(
         np.sign, None, (0.0,), continuous=False, degree=0, hermite=_sign_hermite, dual=_sign_dual
