@@ -30,6 +30,21 @@ FUNCTIONS: dict[str, Function] = {
     "arctan": np.arctan,
 }
 
+#: Their derivatives.
+DERIVATIVES: dict[str, Function] = {
+    "identity": np.ones_like,
+    "relu": lambda t: (t > 0).astype(float),
+    "abs": np.sign,
+    "tanh": lambda t: 1.0 / np.cosh(t) ** 2,
+    "erf": lambda t: 2.0 / np.sqrt(np.pi) * np.exp(-t * t),
+    "sin": np.cos,
+    "cos": lambda t: -np.sin(t),
+    "sigmoid": lambda t: special.expit(t) * special.expit(-t),
+    "softplus": special.expit,
+    "gelu": lambda t: special.ndtr(t) + t * np.exp(-0.5 * t * t) / np.sqrt(2.0 * np.pi),
+    "arctan": lambda t: 1.0 / (1.0 + t * t),
+}
+
 
 def _rule() -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Legendre on pieces of the line, a break at 0, weights of the normal density."""
@@ -74,6 +89,7 @@ def centred(f: Function, tau: float) -> Function:
 def kernels(
     X: np.ndarray,
     stack: Sequence[Function],
+    slopes: Sequence[Function],
     *,
     weight_variance: float = 1.0,
     bias_variance: float = 0.0,
@@ -82,7 +98,7 @@ def kernels(
     """Conjugate and tangent kernel of a stack, rows of X unscaled; |correlations| well below 1."""
     K = weight_variance * (X @ X.T) / X.shape[1] + bias_variance
     theta = K.copy()
-    for layer, f in enumerate(stack):
+    for layer, (f, d) in enumerate(zip(stack, slopes, strict=True)):
         scale = np.sqrt(np.diag(K))
         rho = K / np.outer(scale, scale)
         a = hermite(f, terms, scale)
@@ -93,7 +109,7 @@ def kernels(
             slope += np.outer(b[:, k], b[:, k]) * power
             power *= rho
         np.fill_diagonal(value, (f(scale[:, None] * NODES) ** 2) @ WEIGHTS)
-        np.fill_diagonal(slope, [slope_square(f, s) for s in scale])
+        np.fill_diagonal(slope, (d(scale[:, None] * NODES) ** 2) @ WEIGHTS)
         T = value + theta * slope
         K, theta = (M * weight_variance + bias_variance for M in (value, T))
         if layer == len(stack) - 1:
@@ -101,11 +117,23 @@ def kernels(
     raise ValueError("stack must not be empty")
 
 
-def slope_square(f: Function, tau: float, step: float = 1e-5) -> float:
-    """``E f'(tau xi)**2`` by central differences; no node is within a step of 0."""
-    t = tau * NODES
-    d = (f(t - 2 * step) - f(t + 2 * step) + 8 * (f(t + step) - f(t - step))) / (12 * step)
-    return float(WEIGHTS @ d**2)
+def equilibrium(X: np.ndarray, f: Function, feedback: float, source: float, terms: int = 16) -> np.ndarray:
+    """Conjugate kernel of ``z = f(A z + B x)``, iterated until it stands still."""
+    gram = X @ X.T / X.shape[1]
+    K = np.zeros_like(gram)
+    while True:
+        S = feedback * K + source * gram
+        scale = np.sqrt(np.diag(S))
+        rho = S / np.outer(scale, scale)
+        a = hermite(f, terms, scale)
+        new, power = np.zeros_like(gram), np.ones_like(gram)
+        for k in range(terms + 1):
+            new += np.outer(a[:, k], a[:, k]) * power
+            power *= rho
+        np.fill_diagonal(new, (f(scale[:, None] * NODES) ** 2) @ WEIGHTS)
+        if np.abs(new - K).max() < 1e-7:
+            return new
+        K = new
 
 
 # --------------------------------------------------------------------------------------------- equivalents
@@ -114,11 +142,11 @@ def slope_square(f: Function, tau: float, step: float = 1e-5) -> float:
 class Recursion:
     """The published recursions for centred activations, unit weights and no biases."""
 
-    def __init__(self, stack: Sequence[Function], tau0: float):
+    def __init__(self, stack: Sequence[Function], slopes: Sequence[Function], tau0: float):
         self.tau, self.kappa = [tau0], [tau0]
         self.alpha, self.beta = [np.array([1.0, 0.0, 0.0, 1.0])], [np.array([1.0, 0.0, 0.0])]
         self.stack = []
-        for raw in stack:
+        for raw, d in zip(stack, slopes, strict=True):
             t = self.tau[-1]
             f = centred(raw, t)
             self.stack.append(f)
@@ -138,7 +166,7 @@ class Recursion:
             newer[2] += b2**2 * old[0] * older[0]
             self.beta.append(newer)
             self.tau.append(sqrt(square))
-            self.kappa.append(sqrt(square + self.kappa[-1] ** 2 * slope_square(f, t)))
+            self.kappa.append(sqrt(square + self.kappa[-1] ** 2 * expect(lambda x, d=d, t=t: d(t * x) ** 2)))
 
     def matrix(
         self, X: np.ndarray, labels: np.ndarray, mixture: Mixture, kind: str, layer: int = -1
@@ -178,6 +206,29 @@ class Mixture:
             for m, root, k in zip(self.means, self.roots, counts, strict=True)
         ]
         return np.concatenate(rows), labels
+
+
+def distances(X: np.ndarray) -> np.ndarray:
+    """Squared distances, exactly 0 on the diagonal."""
+    square = np.sum(X**2, axis=1)
+    D = square[:, None] + square - 2.0 * X @ X.T
+    np.fill_diagonal(D, 0.0)
+    return np.asarray(np.maximum(D, 0.0))
+
+
+def distance_equivalent(
+    derivatives: Sequence[float], X: np.ndarray, labels: np.ndarray, mixture: Mixture
+) -> np.ndarray:
+    """The published expansion of ``f(|x_i - x_j|**2/p)`` off the diagonal."""
+    p = X.shape[1]
+    traces = np.array([np.trace(C) for C in mixture.covariances])
+    psi = np.sum((X - mixture.means[labels]) ** 2, axis=1) / p - traces[labels] / p
+    t = mixture.t[labels]
+    pair, shift = psi[:, None] + psi, t[:, None] + t
+    T = mixture.T[np.ix_(labels, labels)]
+    square = pair**2 + 2.0 / sqrt(p) * pair * shift + (shift**2 + 4.0 * T) / p
+    f0, f1, f2 = derivatives
+    return np.asarray(f0 + f1 * (distances(X) / p - 2.0 * mixture.tau0**2) + 0.5 * f2 * square)
 
 
 def norm(M: np.ndarray) -> float:

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fasthde._results import Record, Status, freeze, warn_user
+from fasthde._results import Status, freeze, warn_user
 from fasthde.linearize import taylor
 from fasthde.networks._mixture import statistics_of
-from fasthde.networks._statistics import ClassStatistics, data
+from fasthde.networks._statistics import ClassStatistics, Labels, WithStatistics, data
 
 Array = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False, repr=False)
-class DistanceEquivalent(Record):
+class DistanceEquivalent(WithStatistics):
     """Equivalent of a kernel of distances, see `distance_kernel_equivalent`.
 
     Attributes
@@ -49,13 +49,6 @@ class DistanceEquivalent(Record):
     def success(self) -> bool:
         """Whether the derivatives are accurate."""
         return bool(self.status == Status.CONVERGED)
-
-    @classmethod
-    def _from_flat(cls, flat: dict[str, Any]) -> DistanceEquivalent:
-        nested = {n.removeprefix("statistics."): v for n, v in flat.items() if n.startswith("statistics.")}
-        self = super()._from_flat({n: v for n, v in flat.items() if not n.startswith("statistics.")})
-        object.__setattr__(self, "statistics", ClassStatistics._from_flat(nested))
-        return self
 
     def __repr__(self) -> str:
         f = ", ".join(f"{v:.6g}" for v in self.derivatives)
@@ -154,3 +147,15 @@ def distance_kernel_equivalent(
         statistics=stats,
         status=Status.CONVERGED if good else Status.NOT_CONVERGED,
     )
+
+
+def _norms(x: Array, y: Labels, means: Array | None) -> Array:
+    """Squared norms about the class means; about those of the sample, corrected for their own share in them."""
+    if means is not None:
+        z = x - means[y]
+        return np.asarray(np.einsum("ij,ij->i", z, z))
+    out = np.empty(y.size)
+    for a in np.unique(y):
+        z = x[y == a] - x[y == a].mean(axis=0)
+        out[y == a] = np.einsum("ij,ij->i", z, z) * (z.shape[0] / max(z.shape[0] - 1, 1))
+    return out

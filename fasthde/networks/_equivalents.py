@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fasthde import _validate as check
-from fasthde._results import Record, Status, freeze, warn_user
+from fasthde._results import Status, freeze, warn_user
 from fasthde.activations import Activation, activation
 from fasthde.networks._jets import Layer, Level
 from fasthde.networks._mixture import statistics_of
-from fasthde.networks._statistics import ClassStatistics
+from fasthde.networks._statistics import ClassStatistics, WithStatistics
 
 Array = NDArray[np.float64]
 
 #: Relative differences of squared norms beyond which a second-order Taylor polynomial is a poor guide.
-_FAR = 0.25
+_FAR = 0.4
 
 _KINDS = ("conjugate", "tangent")
 
@@ -27,11 +27,10 @@ _KINDS = ("conjugate", "tangent")
 # ---------------------------------------------------------------------------------------------------- results
 
 
-class Equivalent(Record):
+class Equivalent(WithStatistics):
     """Matrices of an equivalent from the jets of its kernels."""
 
     __slots__ = ()
-    statistics: ClassStatistics
 
     def _jet(self, kind: str, layer: int | None) -> tuple[Array, float]:
         """Jet and size of the diagonal."""
@@ -126,13 +125,6 @@ class Equivalent(Record):
 
     def _layer_jet(self, jets: Array, diagonal: float) -> tuple[Array, float]:
         return jets, float(diagonal - jets[0] - self.statistics.tau**2 * jets[2])
-
-    @classmethod
-    def _from_flat(cls, flat: dict[str, Any]) -> Self:
-        nested = {n.removeprefix("statistics."): v for n, v in flat.items() if n.startswith("statistics.")}
-        self = super()._from_flat({n: v for n, v in flat.items() if not n.startswith("statistics.")})
-        object.__setattr__(self, "statistics", ClassStatistics._from_flat(nested))
-        return self
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -326,7 +318,7 @@ def kernel_equivalent(
     Warns
     -----
     ValidityWarning
-        If p is below 20, or if traces of the classes' covariances differ by more than a quarter.
+        If p is below 20, or if traces of the classes' covariances differ by more than 40 %.
 
     Notes
     -----

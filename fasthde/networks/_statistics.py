@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -157,6 +157,20 @@ class ClassStatistics(Record):
         k = self.classes
         span = f"{self.T.min():.4f}" if k == 1 else f"{self.T.min():.4f} .. {self.T.max():.4f}"
         return f"ClassStatistics({k} class{'es' * (k > 1)}, dimension {self.dimension}, tau {self.tau:.4f}, T {span})"
+
+
+class WithStatistics(Record):
+    """Record with the statistics of its data among its fields."""
+
+    __slots__ = ()
+    statistics: ClassStatistics
+
+    @classmethod
+    def _from_flat(cls, flat: dict[str, Any]) -> Self:
+        nested = {n.removeprefix("statistics."): v for n, v in flat.items() if n.startswith("statistics.")}
+        self = super()._from_flat({n: v for n, v in flat.items() if not n.startswith("statistics.")})
+        object.__setattr__(self, "statistics", ClassStatistics._from_flat(nested))
+        return self
 
 
 def _cross(a: Array, b: Array) -> float:
