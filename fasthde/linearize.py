@@ -319,7 +319,7 @@ def taylor(
         for n in ("taylor", "relative")
     )
     spread = errors[best, np.arange(order + 1)]
-    c[0], spread[0] = value, _EPS * abs(value)
+    c[0], spread[0] = value, _EPS * (abs(value) + (abs(at * c[1]) if order else 0.0))
     return c, spread, bool((relative[1:] <= 1e-6).all())
 
 

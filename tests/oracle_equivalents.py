@@ -236,6 +236,24 @@ def norm(M: np.ndarray) -> float:
     return float(np.abs(np.linalg.eigvalsh(M)).max())
 
 
-def taylor(coefficients: Sequence[float], t: np.ndarray) -> np.ndarray:
-    """``sum c_k t**k/k!`` of derivatives c_k."""
-    return np.asarray(sum(c * t**k / factorial(k) for k, c in enumerate(coefficients)))
+def kinked(f: Function, kink: float, scale: float, order: int) -> tuple[np.ndarray, float]:
+    """Hermite coefficients of ``f(scale xi)`` up to the order and the rest of its second moment, a kink anywhere."""
+    x, w = np.polynomial.legendre.leggauss(40)
+    ends = np.unique(np.append(np.linspace(-12.0, 12.0, 25), kink))
+    half = np.diff(ends)[:, None] / 2.0
+    t = (ends[:-1, None] + half * (1.0 + x)).ravel()
+    weights = (half * w).ravel() * np.exp(-0.5 * t**2) / np.sqrt(2.0 * np.pi)
+    rest, out = f(scale * t), []
+    for k in range(order + 1):
+        h = special.eval_hermitenorm(k, t) / sqrt(factorial(k))
+        out.append(weights @ (f(scale * t) * h))
+        rest = rest - out[-1] * h
+    return np.array(out), float(weights @ rest**2)
+
+
+def taylor_error(f: Function, at: float, scale: float) -> float:
+    """``sqrt E (f(at + scale xi) - at - scale xi)**2`` for the absolute value, whose kink is at 0."""
+    return sqrt(
+        kinked(lambda t: f(at + t) - at - t, -at / scale, scale, 0)[1]
+        + kinked(lambda t: f(at + t) - at - t, -at / scale, scale, 0)[0][0] ** 2
+    )

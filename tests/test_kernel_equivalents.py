@@ -342,7 +342,7 @@ def test_equilibrium_without_feedback_is_one_layer():
     np.testing.assert_allclose(eq.alpha, one.alpha[1], rtol=1e-13)
 
 
-@pytest.mark.parametrize("variance", [0.0, 0.9, 8.0, 1e4])
+@pytest.mark.parametrize("variance", [0.0, 0.9, 8.0, 100.0])
 @pytest.mark.parametrize("act", ["tanh", "sign", lambda t: np.where(np.abs(t) < 2.0, 0.0, 5.0 * np.sign(t))])
 def test_equilibria_of_bounded_functions_are_stable(act, variance):
     """The first root from below, where the diagonal crosses downwards; its slopes stay below 1 at any feedback."""
