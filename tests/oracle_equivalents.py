@@ -236,6 +236,69 @@ def norm(M: np.ndarray) -> float:
     return float(np.abs(np.linalg.eigvalsh(M)).max())
 
 
+# -------------------------------------------------------------------------------------------------- laws
+
+Transform = Callable[[complex], complex]
+
+
+def iterate(step: Transform, start: complex) -> complex:
+    """A fixed point by averaged iteration, accelerated (Steffensen)."""
+    m = start
+    for _ in range(10_000):
+        one = 0.5 * (m + step(m))
+        two = 0.5 * (one + step(one))
+        if abs(two - one) < 1e-14 * abs(m):
+            return two
+        bend = two - 2.0 * one + m
+        fast = m - (one - m) ** 2 / bend if bend else two
+        m = fast if fast.imag > 0.0 and abs(step(fast) - fast) < abs(step(two) - two) else two
+    raise AssertionError("no convergence")
+
+
+def sample_transform(population: Transform, ratio: float) -> Transform:
+    """Stieltjes transform of ``M^1/2 Z Z' M^1/2/n`` from that of M, by the equation of Marchenko and Pastur."""
+
+    def transform(z: complex) -> complex:
+        def step(m: complex) -> complex:
+            a = 1.0 - ratio - ratio * z * m
+            return population(z / a) / a
+
+        return iterate(step, -1.0 / z)
+
+    return transform
+
+
+def gram_transform(values: Sequence[float], weights: Sequence[float], ratio: float) -> Transform:
+    """Stieltjes transform of the n x n matrix ``X X'/p`` for rows of covariance with the given eigenvalues."""
+
+    def transform(z: complex) -> complex:
+        # m = -1/(z - int t/(1 + t m/ratio)), from the p dimensions as p independent columns
+        def step(m: complex) -> complex:
+            return -1.0 / (
+                z - sum(w * t / (1.0 + t * m / ratio) for t, w in zip(values, weights, strict=True))
+            )
+
+        return iterate(step, -1.0 / z)
+
+    return transform
+
+
+def affine_transform(m: Transform, scale: float, shift: float) -> Transform:
+    return lambda z: m((z - shift) / scale) / scale
+
+
+def inner_product_transform(a1: float, noise: float, ratio: float) -> Transform:
+    """Kernel matrices of inner products: the cubic equation of m."""
+
+    def transform(z: complex) -> complex:
+        return iterate(lambda m: -1.0 / (z + a1 - a1 / (1.0 + a1 * m / ratio) + noise / ratio * m), -1.0 / z)
+
+    return transform
+
+
+# ------------------------------------------------------------------------------------------- one function
+
+
 def kinked(f: Function, kink: float, scale: float, order: int) -> tuple[np.ndarray, float]:
     """Hermite coefficients of ``f(scale xi)`` up to the order and the rest of its second moment, a kink anywhere."""
     x, w = np.polynomial.legendre.leggauss(40)

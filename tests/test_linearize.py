@@ -35,7 +35,7 @@ def test_taylor_coefficients_and_their_errors(f, exact, at):
         want = np.array([float(c) for c in mp.taylor(exact, mp.mpf(at), 5)])
     miss = np.abs(lin.coefficients - want)
     assert (miss <= lin.errors).all(), (miss, lin.errors)
-    assert lin.success == (f(0.0) != 5.0)  # a variation of 1e-6 leaves few digits for the fifth derivative
+    assert lin.success == (at != 0.3)  # a variation of 1e-6 leaves few digits for the fifth derivative
     # the first three to 1e-8 of the size that the last terms have at the radius of convergence
     assert (miss[:3] <= 1e-7 * np.abs(want[:3]) + 1e-9 * np.abs(want).max()).all()
 
