@@ -42,6 +42,16 @@ def legendre(n: int = NODES) -> tuple[Array, Array]:
     return np.polynomial.legendre.leggauss(n)
 
 
+def lobatto(f: Array) -> Array:
+    """Chebyshev coefficients of values at cos(pi k/n), k = 0..n, along the last axis."""
+    from scipy.fft import dct
+
+    n = f.shape[-1] - 1
+    c: Array = np.asarray(dct(f, type=1, axis=-1), dtype=np.float64) / n
+    c[..., [0, -1]] /= 2
+    return c
+
+
 class Mesh:
     """Breakpoints of a function, found on first use and extended as far as asked.
 

@@ -28,7 +28,7 @@ Dual = Callable[[Array, Array, Array, Array], tuple[Array, Array]]
 class Named:
     """One activation of the table.
 
-    ``degree`` is that of positive homogeneity; the Hermite coefficients ``vanish``, ``vanish + 2``, ... are 0 by parity.
+    ``degree`` is that of positive homogeneity; coefficients ``vanish``, ``vanish + 2``, ... are 0 by parity.
     """
 
     f: Callable[[Array], Any]

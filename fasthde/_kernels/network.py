@@ -25,6 +25,10 @@ STEPS = 8
 CONTRACT = frozenset({"contract"})
 _HALF = np.sqrt(0.5)
 
+#: Where no |rho| of 64 entries exceeds the first or second, a polynomial in rho itself does, without square roots:
+#: 24 or 40 terms for 45 to 70, the rule for data of some dimension (9.5 to 2.5 ns an entry for both kernels).
+INNER = (0.35, 0.65)
+
 
 @kernel(fastmath=CONTRACT, inline=True)
 def _clenshaw(coef, t, b1, b2, width):
@@ -57,44 +61,90 @@ def _clenshaw(coef, t, b1, b2, width):
             b2[w] = q
 
 
+@kernel(fastmath=CONTRACT, inline=True)
+def _horner(coef, x, out, width):
+    """Out = sum coef[k] x^k; coef's length is a multiple of STEPS."""
+    for w in range(width):
+        out[w] = 0.0
+    for top in range(coef.size - 1, 0, -STEPS):
+        c0 = coef[top]
+        c1 = coef[top - 1]
+        c2 = coef[top - 2]
+        c3 = coef[top - 3]
+        c4 = coef[top - 4]
+        c5 = coef[top - 5]
+        c6 = coef[top - 6]
+        c7 = coef[top - 7]
+        for w in range(width):
+            t = x[w]
+            p = out[w] * t + c0
+            p = p * t + c1
+            p = p * t + c2
+            p = p * t + c3
+            p = p * t + c4
+            p = p * t + c5
+            p = p * t + c6
+            out[w] = p * t + c7
+
+
+@kernel(fastmath=CONTRACT, inline=True)
+def _angular(coef, low, mid, t, b1, b2, width, largest, first, second):
+    """Values at the correlations t (overwritten) of one or two functions, by the shortest polynomial that reaches."""
+    if largest <= INNER[0]:
+        scale = 1.0 / INNER[0]
+        for w in range(width):
+            t[w] *= scale
+        _horner(low[0], t, first, width)
+        if coef.shape[0] > 1:
+            _horner(low[1], t, second, width)
+    elif largest <= INNER[1]:
+        scale = 1.0 / INNER[1]
+        for w in range(width):
+            t[w] *= scale
+        _horner(mid[0], t, first, width)
+        if coef.shape[0] > 1:
+            _horner(mid[1], t, second, width)
+    else:
+        for w in range(width):
+            t[w] = _HALF * (np.sqrt(1.0 + t[w]) - np.sqrt(1.0 - t[w]))
+        _clenshaw(coef[0], t, b1, b2, width)
+        for w in range(width):
+            first[w] = b1[w] - t[w] * b2[w]
+        if coef.shape[0] > 1:
+            _clenshaw(coef[1], t, b1, b2, width)
+            for w in range(width):
+                second[w] = b1[w] - t[w] * b2[w]
+
+
 @kernel(fastmath=CONTRACT)
-def collapse_block(gram, slope, offset, near, diagonal, coef, work, first, second, found):
+def collapse_block(gram, slope, offset, near, diagonal, coef, low, mid, work, first, second, found):
     """Two functions of rho = slope gram + offset; returns how many rows of `found` hold places with |rho| near 1.
 
     gram is (rows, columns), with the matrix's diagonal at columns i + diagonal; coef (1 or 2, degree + 1 padded);
-    work (3, LANES); first and second (rows, columns); found (rows columns, 2).
+    low, mid the same for Horner's scheme in rho/INNER; work (3, LANES); first and second (rows, columns);
+    found (rows columns, 2).
     """
     t = work[0]
-    b1 = work[1]
-    b2 = work[2]
     count = 0
     for i in range(gram.shape[0]):
         row = gram[i]
         for start in range(0, row.size, LANES):
             width = min(LANES, row.size - start)
-            close = 0
+            largest = 0.0
             for w in range(width):
-                rho = slope * row[start + w] + offset
-                lo = max(1.0 - rho, 0.0)
-                hi = max(1.0 + rho, 0.0)
-                t[w] = _HALF * (np.sqrt(hi) - np.sqrt(lo))
-                close += 1 if min(lo, hi) < near else 0
-            if close:
+                rho = min(max(slope * row[start + w] + offset, -1.0), 1.0)
+                t[w] = rho
+                largest = max(largest, abs(rho))
+            if 1.0 - largest < near:
                 for w in range(width):
-                    rho = slope * row[start + w] + offset
-                    if 1.0 - abs(rho) < near and start + w != i + diagonal:
+                    if 1.0 - abs(t[w]) < near and start + w != i + diagonal:
                         found[count, 0] = i
                         found[count, 1] = start + w
                         count += 1
-            out = first[i]
-            _clenshaw(coef[0], t, b1, b2, width)
-            for w in range(width):
-                out[start + w] = b1[w] - t[w] * b2[w]
-            if coef.shape[0] > 1:
-                out = second[i]
-                _clenshaw(coef[1], t, b1, b2, width)
-                for w in range(width):
-                    out[start + w] = b1[w] - t[w] * b2[w]
+            _angular(
+                coef, low, mid, t, work[1], work[2], width, largest,
+                first[i, start : start + width], second[i, start : start + width],
+            )  # fmt: skip
     return count
 
 
@@ -120,34 +170,38 @@ def begin_block(gram, slope, offset, sx, sy, near, diagonal, theta, rho, found):
 
 
 @kernel(fastmath=CONTRACT)
-def collapsed_layer(rho, coef, fx, fy, dx, dy, work, kappa, slope):
-    """Homogeneous activation: kappa = fx fy sum coef[0] T(t), slope = dx dy sum coef[1] T(t)."""
+def collapsed_layer(rho, coef, low, mid, fx, fy, dx, dy, work, kappa, slope):
+    """Homogeneous activation: kappa = fx fy times the first function of rho, slope = dx dy times the second."""
     t = work[0]
-    b1 = work[1]
-    b2 = work[2]
     for i in range(rho.shape[0]):
         for start in range(0, rho.shape[1], LANES):
             width = min(LANES, rho.shape[1] - start)
+            largest = 0.0
             for w in range(width):
-                r = rho[i, start + w]
-                t[w] = _HALF * (np.sqrt(1.0 + r) - np.sqrt(1.0 - r))
-            _clenshaw(coef[0], t, b1, b2, width)
+                t[w] = rho[i, start + w]
+                largest = max(largest, abs(t[w]))
+            first = kappa[i, start : start + width]
+            second = slope[i, start : start + width]
+            _angular(coef, low, mid, t, work[1], work[2], width, largest, first, second)
             for w in range(width):
-                kappa[i, start + w] = fx[i] * fy[start + w] * (b1[w] - t[w] * b2[w])
-            if coef.shape[0] > 1:
-                _clenshaw(coef[1], t, b1, b2, width)
-                for w in range(width):
-                    slope[i, start + w] = dx[i] * dy[start + w] * (b1[w] - t[w] * b2[w])
+                first[w] *= fx[i] * fy[start + w]
+                second[w] *= dx[i] * dy[start + w]
 
 
 @kernel(fastmath=CONTRACT)
-def series_layer(rho, ax, ay, dx, dy, work, kappa, slope):
-    """Kappa = sum ax[i, k] ay[k, j] rho^k and slope = dx dy d kappa/d rho; ax (rows, K), ay (K, columns), K even."""
+def series_layer(rho, ax, ay, dx, dy, work, pack, kappa, slope):
+    """Kappa = sum ax[i, k] ay[k, j] rho^k, slope = dx dy d kappa/d rho; ax (rows, K), ay (K, columns), K = 0 mod STEPS.
+
+    pack, (K, LANES), holds the columns' coefficients of one strip in the first-level cache.
+    """
     p = work[0]
     d = work[1]
-    for i in range(rho.shape[0]):
-        for start in range(0, rho.shape[1], LANES):
-            width = min(LANES, rho.shape[1] - start)
+    for start in range(0, rho.shape[1], LANES):
+        width = min(LANES, rho.shape[1] - start)
+        for k in range(ay.shape[0]):
+            for w in range(width):
+                pack[k, w] = ay[k, start + w]
+        for i in range(rho.shape[0]):
             r = rho[i, start : start + width]
             largest = 0.0
             for w in range(width):
@@ -156,28 +210,35 @@ def series_layer(rho, ax, ay, dx, dy, work, kappa, slope):
                 largest = max(largest, abs(r[w]))
             terms = ax.shape[1]
             if largest < 0.99:  # rho^terms < 1e-18: most pairs need a tenth of a long series
-                terms = min(terms, 4 * (int(-10.5 / np.log(max(largest, 1e-3))) + 3))
-            for top in range(terms - 1, 0, -4):
+                terms = min(terms, STEPS * (int(-41.5 / STEPS / np.log(max(largest, 1e-3))) + 2))
+            for top in range(terms - 1, 0, -STEPS):
                 a0 = ax[i, top]
                 a1 = ax[i, top - 1]
                 a2 = ax[i, top - 2]
                 a3 = ax[i, top - 3]
-                y0 = ay[top, start : start + width]
-                y1 = ay[top - 1, start : start + width]
-                y2 = ay[top - 2, start : start + width]
-                y3 = ay[top - 3, start : start + width]
+                a4 = ax[i, top - 4]
+                a5 = ax[i, top - 5]
+                a6 = ax[i, top - 6]
+                a7 = ax[i, top - 7]
                 for w in range(width):
                     x = r[w]
                     u = p[w]
-                    v = d[w]
+                    v = d[w] * x + u
+                    u = u * x + a0 * pack[top, w]
                     v = v * x + u
-                    u = u * x + a0 * y0[w]
+                    u = u * x + a1 * pack[top - 1, w]
                     v = v * x + u
-                    u = u * x + a1 * y1[w]
+                    u = u * x + a2 * pack[top - 2, w]
                     v = v * x + u
-                    u = u * x + a2 * y2[w]
+                    u = u * x + a3 * pack[top - 3, w]
                     v = v * x + u
-                    u = u * x + a3 * y3[w]
+                    u = u * x + a4 * pack[top - 4, w]
+                    v = v * x + u
+                    u = u * x + a5 * pack[top - 5, w]
+                    v = v * x + u
+                    u = u * x + a6 * pack[top - 6, w]
+                    v = v * x + u
+                    u = u * x + a7 * pack[top - 7, w]
                     p[w] = u
                     d[w] = v
             for w in range(width):

@@ -118,6 +118,8 @@ class Kernel:
         shape = (ROWS, COLUMNS)
         made: dict[str, Any] = {name: np.empty(shape) for name in ("gram", "first", "second", "rho", "slope")}
         made["lanes"] = np.empty((3, kernels.LANES))
+        longest = max((layer.sides[0].coefficients.shape[0] for layer in self.layers), default=1)
+        made["pack"] = np.empty((longest, kernels.LANES))
         made["found"] = np.empty(((len(self.layers) + 1) * ROWS * COLUMNS, 2), np.int32)
         return made
 
@@ -135,7 +137,7 @@ class Kernel:
         if not self.layers:
             count = kernels.collapse_block(
                 gram, self.slope / self.q, network.biases[0] / self.q, self.near, diagonal,
-                self.series.coefficients, work["lanes"], first, second, found,
+                *self.series.arrays, work["lanes"], first, second, found,
             )  # fmt: skip
         else:
             inverse = [
@@ -148,7 +150,7 @@ class Kernel:
             for k, layer in enumerate(self.layers):
                 if layer.limit < 1.0:
                     count = kernels.beyond(rho, layer.limit, diagonal, count, found)
-                layer.apply(rho, rows, columns, work["lanes"], first, slope, network.tangent)
+                layer.apply(rho, rows, columns, work, first, slope)
                 last = k + 1 == len(self.layers)
                 following = self._pair(self.inverse[k if last else k + 1])
                 x, y = layer.sides[0], layer.sides[-1]

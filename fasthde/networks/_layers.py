@@ -11,7 +11,7 @@ Three ways, the first that applies:
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +72,7 @@ class Layer:
                     self.limit = float((_TAIL / tail) ** (1.0 / order))
                     self.error = _TAIL
                 a = _hermite.hermite(named, act._mesh, order, np.sqrt(q))
-                coefficients = np.zeros((-(-a.shape[1] // 4) * 4, q.size))
+                coefficients = np.zeros((-(-a.shape[1] // kernels.STEPS) * kernels.STEPS, q.size))
                 coefficients[: a.shape[1]] = a.T
                 slope = 1 / np.sqrt(q)
         every = Side(q, half_means(act, q), coefficients, factor, slope)
@@ -89,25 +89,19 @@ class Layer:
         return np.asarray(act.scale**2 * base + 2 * half_means(act, q))
 
     def apply(
-        self, rho: Array, rows: slice, columns: slice, work: Array, kappa: Array, slope: Array, tangent: bool
+        self, rho: Array, rows: slice, columns: slice, work: dict[str, Any], kappa: Array, slope: Array
     ) -> None:
         """Duals of the base function on a block of correlations."""
         x, y = self.sides[0].take(rows), self.sides[-1].take(columns)
         if self.series is not None:
             kernels.collapsed_layer(
-                rho, self.series.coefficients, x.factor, y.factor, x.slope, y.slope, work, kappa, slope
+                rho, *self.series.arrays, x.factor, y.factor, x.slope, y.slope, work["lanes"], kappa, slope
             )
         elif self.kind == "series":
             kernels.series_layer(
-                rho,
-                np.ascontiguousarray(x.coefficients.T),
-                y.coefficients,
-                x.slope,
-                y.slope,
-                work,
-                kappa,
-                slope,
-            )
+                rho, np.ascontiguousarray(x.coefficients.T), y.coefficients, x.slope, y.slope,
+                work["lanes"], work["pack"], kappa, slope,
+            )  # fmt: skip
         else:
             dual = self.act._named.dual
             assert dual is not None

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fasthde import _dual
-from fasthde._kernels.network import STEPS
+from fasthde._kernels.network import INNER, STEPS
+from fasthde._mesh import lobatto
 from fasthde.activations import Activation
 
 Array = NDArray[np.float64]
@@ -25,10 +26,20 @@ _DEGREES = (32, 64, 128, 256, 512)
 
 
 class Angular(NamedTuple):
-    """Chebyshev coefficients in t of several functions, (functions, degree + 1 padded), and their largest error."""
+    """Chebyshev coefficients in t of several functions, (functions, degree + 1 padded), and their largest error.
+
+    ``low`` and ``mid`` are coefficients of powers of rho/INNER, for smaller correlations.
+    """
 
     coefficients: Array
     error: float
+    low: Array
+    mid: Array
+
+    @property
+    def arrays(self) -> tuple[Array, Array, Array]:
+        """What kernels take."""
+        return self.coefficients, self.low, self.mid
 
 
 def gaps(t: Array) -> tuple[Array, Array]:
@@ -61,24 +72,34 @@ def interpolate(functions: Callable[[Array, Array], Any], floor: float = 2e-15) 
         tail = float((np.abs(c[:, -degree // 8 :]).max(axis=1) / size[:, 0]).max())
         if tail <= 16 * floor:
             break
-    rest = np.cumsum(np.abs(c[:, ::-1]), axis=1)[
-        :, ::-1
-    ]  # what dropping the coefficients from k on would cost
-    length = int((rest > 2 * floor * size).any(axis=0).sum())
-    length = max(1, -(-length // STEPS)) * STEPS
+    length = _length(c, floor * size)
     padded = np.zeros((c.shape[0], length))
     padded[:, : min(length, c.shape[1])] = c[:, :length]
-    return Angular(np.ascontiguousarray(padded), max(tail, 8 * _EPS))
+    low, mid = (_powers(padded, limit, floor) for limit in INNER)
+    return Angular(np.ascontiguousarray(padded), max(tail, 8 * _EPS), low, mid)
 
 
-def lobatto(f: Array) -> Array:
-    """Chebyshev coefficients of values at cos(pi k/n), k = 0..n, along the last axis."""
-    from scipy.fft import dct
+def _powers(series: Array, limit: float, floor: float) -> Array:
+    """Coefficients of powers of rho/limit for abs(rho) <= limit.
 
-    n = f.shape[-1] - 1
-    c: Array = np.asarray(dct(f, type=1, axis=-1), dtype=np.float64) / n
-    c[..., [0, -1]] /= 2
-    return c
+    The nearest singularity, rho = +-1, lies beyond sqrt(2) times the limit: the powers are as stable as Chebyshev's.
+    """
+    n = 64
+    rho = limit * np.cos(np.pi * np.arange(n + 1) / n)
+    values = np.polynomial.chebyshev.chebval(coordinate(1.0 - rho, 1.0 + rho), series.T)
+    c = lobatto(np.atleast_2d(values))
+    length = _length(c, floor * np.abs(values).max(axis=-1, keepdims=True))
+    out = np.zeros((c.shape[0], length))
+    for row, one in zip(out, c, strict=True):
+        powers = np.polynomial.chebyshev.cheb2poly(one[:length].astype(np.longdouble))
+        row[: powers.size] = powers
+    return out
+
+
+def _length(c: Array, allowed: Array) -> int:
+    """Terms to keep, padded to whole passes, so that dropping the others costs no more than allowed."""
+    rest = np.cumsum(np.abs(c[:, ::-1]), axis=1)[:, ::-1]
+    return max(1, -(-int((rest > 2 * allowed).any(axis=0).sum()) // STEPS)) * STEPS
 
 
 def evaluate(series: Angular, lo: Array, hi: Array) -> Array:
