@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fasthde import _hermite
+from fasthde._angular import evaluate, interpolate
 from fasthde._mesh import Mesh, legendre, reach
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ _EPS = float(np.finfo(float).eps)
 #: Longest series; it may end where k a_k^2 has fallen to this part of its sum.
 LONGEST = 512
 _LAST = 1e-19
+
+#: More correlations than this at one pair of variances are interpolated.
+_MANY = 200
 
 #: Gauss-Legendre nodes of an inner and an outer piece, and evaluations in memory at once.
 _INNER = 20
@@ -77,16 +81,32 @@ def dual(
         a = series_coefficients(act, taus)
         if a is not None:
             value, error = _series(a, where[: tx.size], where[tx.size :], taus, lo, hi, derivative)
-        elif derivative:
-            value, error = product(act._slope_mesh(), qx, qy, lo, hi)
         else:
-            value, error = product(act._mesh, qx, qy, lo, hi)
+            mesh = act._slope_mesh() if derivative else act._mesh
+            many = _one_pair(qx, qy) and lo.size > _MANY
+            value, error = (_interpolated if many else product)(mesh, qx, qy, lo, hi)
     value, error = act.scale**2 * value, act.scale**2 * error
     if not derivative and act.shift:
         mean = act.scale * means(act, np.stack([tx, ty]))
         value = value + act.shift * (mean[0] + mean[1]) + act.shift**2
         error = error + 4 * _EPS * np.abs(act.shift) * (np.abs(mean).sum(axis=0) + abs(act.shift))
     return value, error
+
+
+def _one_pair(qx: Array, qy: Array) -> bool:
+    """Whether all elements share their variances."""
+    return bool((qx == qx[0]).all() and (qy == qy[0]).all())
+
+
+def _interpolated(mesh: Mesh, qx: Array, qy: Array, lo: Array, hi: Array) -> tuple[Array, Array]:
+    """Many correlations at one pair of variances: a series in the angle, from 33 to 513 quadratures."""
+
+    def functions(below: Array, above: Array) -> list[Array]:
+        return [product(mesh, np.full_like(below, qx[0]), np.full_like(below, qy[0]), below, above)[0]]
+
+    series = interpolate(functions)
+    value = evaluate(series, lo, hi)[0]
+    return value, np.full_like(value, series.error * max(np.abs(value).max(), 1e-300))
 
 
 def means(act: Activation, tau: Array) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from fasthde import _hermite, _jit
+from fasthde import _angular, _hermite, _jit
 from fasthde._kernels import network as kernels
 from fasthde._results import write_aside
 from fasthde.activations import Activation
@@ -78,7 +78,7 @@ class Kernel:
                 network.acts, network.weights[1:], network.biases[1:], self.q, network.tangent
             )
             self.error = self.series.error
-            one = _scalar.evaluate(self.series, np.zeros(1), np.full(1, 2.0))
+            one = _angular.evaluate(self.series, np.zeros(1), np.full(1, 2.0))
             self.diagonals = [np.full(x.shape[0], v) for v in one[:, 0]]
             return
         self._build()
@@ -180,7 +180,7 @@ class Kernel:
         network = self.network
         if not self.layers:
             lo, hi = _pairs.first_gaps(x, y, self.slope, network.biases[0])
-            values = _scalar.evaluate(self.series, lo, hi)
+            values = _angular.evaluate(self.series, lo, hi)
         else:
             q = [[v[rows][i] for v in self.q_layers[0]], [v[columns][j] for v in self.q_layers[-1]]]
             values = np.array(

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fasthde import _dual, _hermite
+from fasthde import _angular, _dual, _hermite
 from fasthde._kernels import network as kernels
 from fasthde.activations import Activation
 from fasthde.networks import _scalar
@@ -52,7 +52,7 @@ class Layer:
 
     def __init__(self, act: Activation, variances: list[Array], tangent: bool):
         self.act = act
-        self.series: _scalar.Angular | None = None
+        self.series: _angular.Angular | None = None
         self.error = 8 * _EPS
         self.limit = 2.0  # pairs of larger |rho| are computed one by one
         q = np.concatenate(variances)
