@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fasthde as fh
-from fasthde.linearize import Linearization, linearize
+from fasthde._linearize import Linearization, linearize
 from tests import oracle_equivalents as o
 
 #: Function in NumPy and in mpmath, and the point.

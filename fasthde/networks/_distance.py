@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fasthde._linearize import taylor
 from fasthde._results import Status, freeze, warn_user
-from fasthde.linearize import taylor
 from fasthde.networks._mixture import statistics_of
 from fasthde.networks._statistics import ClassStatistics, Labels, WithStatistics, data
 
