@@ -10,15 +10,14 @@ half their differences. Nothing degenerates as rho -> 1; rho < 0 is the same wit
 from __future__ import annotations
 
 import functools
-import itertools
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fasthde import _hermite
+from fasthde import _hermite, _jit
 from fasthde._angular import evaluate, interpolate
+from fasthde._kernels.dual import NODES, dual_rows
 from fasthde._mesh import Mesh, legendre, reach
 
 if TYPE_CHECKING:
@@ -34,11 +33,6 @@ _LAST = 1e-19
 
 #: More correlations than this at one pair of variances are interpolated.
 _MANY = 200
-
-#: Gauss-Legendre nodes of an inner and an outer piece, and evaluations in memory at once.
-_INNER = 20
-_OUTER = 24
-_BLOCK = 1_000_000
 
 #: An outer integral halves its pieces until its Legendre tail is below this (relative), at most so often.
 _TOLERANCE = 4e-15
@@ -120,7 +114,7 @@ def _series(
 ) -> tuple[Array, Array]:
     rho = np.where(lo < hi, 1.0 - lo, hi - 1.0)
     value, size = np.empty(rho.size), np.empty(rho.size)
-    rows = max(1, _BLOCK // a.shape[1])
+    rows = max(1, 1_000_000 // a.shape[1])
     for first in range(0, rho.size, rows):
         part = slice(first, first + rows)
         terms = a[ix[part]] * a[iy[part]]
@@ -139,124 +133,88 @@ def _series(
 
 def product(mesh: Mesh, qx: Array, qy: Array, lo: Array, hi: Array) -> tuple[Array, Array]:
     """E f(u) f(v) with error estimates."""
-    value, error = integrals(mesh, qx, qy, lo, hi, lambda fu, fv, part: [fu * fv])
-    return value[0], error[0]
+    out, error = integrals(mesh, None, qx, qy, lo, hi)
+    return out[:, 0], error[:, 0]
 
 
 def integrals(
     mesh: Mesh,
+    slope: Mesh | None,
     qx: Array,
     qy: Array,
     lo: Array,
     hi: Array,
-    integrand: Callable[[Array, Array, Any], list[Array]],
+    affine: Array | None = None,
+    threads: int | None = None,
 ) -> tuple[Array, Array]:
-    """Expectations of ``integrand(f(u), f(v), elements)``, a list of arrays symmetric in u and v when qx = qy.
+    """E f(u) f(v), E f'(u) f'(v) and E (a -+ b)^2/2 of pairs, shape (pairs, 4), and errors of the first two.
 
-    Returns values and error estimates, shape (length of the list, elements).
+    a = affine[:, 0] f(u) + affine[:, 1] and b = affine[:, 2] f(v) + affine[:, 3].
     """
-    near, far = np.flatnonzero(lo <= hi), np.flatnonzero(lo > hi)
-    value: Array | None = None
-    error: Array | None = None
-    for index, sign in ((near, 1.0), (far, -1.0)):
+    tau = np.sqrt(np.stack([qx, qy], axis=1))
+    top = float(tau.max())
+    end = max(reach(mesh, float(extreme), 39.0) for extreme in (tau.min(), top))
+    ends, table = mesh.table(2 * end * top)
+    if slope is not None:
+        slope._ends, slope.reach = (
+            ends,
+            mesh.reach,
+        )  # the derivative is as smooth as the function, piece by piece
+        derivative = slope.table(2 * end * top)[1]
+    else:
+        derivative = np.empty((0, NODES))
+    if affine is None:
+        affine = np.zeros((lo.size, 4))
+    kinks = mesh.kinks
+    odd = (-1.0) ** np.arange(NODES)
+    reflected = (
+        np.ascontiguousarray(-ends[::-1]),
+        np.ascontiguousarray(table[::-1] * odd),
+        np.ascontiguousarray(derivative[::-1] * -odd),
+        np.ascontiguousarray(-kinks[::-1]),
+    )
+    bell = _bell(end)
+    x, w = legendre(NODES)
+    out, error = np.empty((lo.size, 4)), np.empty((lo.size, 2))
+    most = 2 ** (_HALVINGS - 1)
+    for near, second in ((lo <= hi, (ends, table, derivative, kinks)), (lo > hi, reflected)):
+        index = np.flatnonzero(near)
         if not index.size:
             continue
-        gap = lo[index] if sign > 0 else hi[index]
-        got = _refined(mesh, qx[index], qy[index], gap, sign, integrand, index)
-        if value is None or error is None:
-            value, error = np.empty((got[0].shape[0], lo.size)), np.empty((got[0].shape[0], lo.size))
-        value[:, index], error[:, index] = got
-    assert value is not None
-    assert error is not None
-    return value, error
+        same = second[0] is ends
+        values, errors = np.empty((index.size, 4)), np.empty((index.size, 2))
+        room = (bell.fixed.size - 1) * most + 1 + kinks.size**2
+        _jit.map_rows(
+            dual_rows, None, index.size, 1e4 * index.size, threads,
+            same, (lo if same else hi)[index], tau[index], affine[index],
+            ends, table, derivative, *second[:3], kinks, second[3], bell.ends, bell.table, bell.fixed,
+            x, w, _projection(NODES // 2), _projection(NODES), _TOLERANCE, most,
+            np.empty((index.size, 7, NODES)), np.empty((index.size, room)), values, errors,
+        )  # fmt: skip
+        out[index], error[index] = values, errors
+    return out, error
 
 
-def _refined(
-    mesh: Mesh, qx: Array, qy: Array, gap: Array, sign: float, integrand: Any, index: Any
-) -> tuple[Array, Array]:
-    value, tail, size = _outer(mesh, qx, qy, gap, sign, integrand, index, 1)
-    for level in range(1, _HALVINGS):
-        late = np.flatnonzero((tail > _TOLERANCE * size).any(axis=0))
-        if not late.size:
-            break
-        again = _outer(mesh, qx[late], qy[late], gap[late], sign, integrand, index[late], 2**level)
-        value[:, late], tail[:, late], size[:, late] = again
-    return value, tail + 16 * _EPS * size
+class _Bell(NamedTuple):
+    """The Gaussian density on [-end, end] as a table, and the outer pieces."""
 
-
-def _outer(
-    mesh: Mesh, qx: Array, qy: Array, gap: Array, sign: float, integrand: Any, index: Any, parts: int
-) -> tuple[Array, Array, Array]:
-    """The integral over d with its Legendre tail, and the integral of the absolute value."""
-    tx, ty = np.sqrt(qx), np.sqrt(qy)
-    end = reach(mesh, float(max(tx.max(), ty.max())), 39.0)
-    breaks = mesh.breaks(2 * end * float(max(tx.max(), ty.max())))
-    small, large = np.sqrt(gap / 2), np.sqrt(1 - gap / 2)
-    fold = sign > 0 and bool((qx == qy).all())
-    base = np.array([0.0, 3.0, end]) if fold else np.array([-end, -3.0, 0.0, 3.0, end])
-    base = np.concatenate(
-        [np.linspace(a, b, parts + 1)[:-1] for a, b in itertools.pairwise(base)] + [base[-1:]]
-    )
-    kinks = mesh.kinks
-    meet = (kinks[:, None] / tx[:, None, None] - sign * kinks / ty[:, None, None]).reshape(tx.size, -1) / 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        meet = meet / small[:, None]
-    meet = np.clip(np.nan_to_num(meet, nan=0.0), base[0], base[-1])
-    if meet.shape[1]:
-        meet = np.sort(meet, axis=1)
-        meet = meet[:, np.r_[True, np.diff(meet, axis=1).max(axis=0) > 0]]
-    ends = np.sort(np.concatenate([np.broadcast_to(base, (tx.size, base.size)), meet], axis=1), axis=1)
-    x, w = legendre(_OUTER)
-    half = np.diff(ends)[..., None] / 2
-    y = ends[:, :-1, None] + half + half * x
-    bell = np.exp(-y * y / 2) / np.sqrt(2 * np.pi) * (2.0 if fold else 1.0)
-    d = small[:, None] * y.reshape(tx.size, -1)
-
-    xi, wi = legendre(_INNER)
-    uniform = np.linspace(-end, end, 9)
-    many = 2 * breaks.size + uniform.size
-    rows = max(1, _BLOCK // (d.shape[1] * many * _INNER))
-    pieces: list[Array] = []
-    for first in range(0, tx.size, rows):
-        part = slice(first, first + rows)
-        shift = d[part, :, None]
-        scale = large[part, None, None]
-        inner = np.concatenate(
-            [
-                (breaks / tx[part, None, None] - shift) / scale,
-                (sign * breaks / ty[part, None, None] + shift) / scale,
-                np.broadcast_to(uniform, (*shift.shape[:2], uniform.size)),
-            ],
-            axis=2,
-        )
-        inner = np.sort(np.clip(inner, -end, end), axis=2)
-        wide = np.diff(inner)[..., None] / 2
-        used = (wide > 0).any(axis=(0, 1, 3))
-        left, wide = inner[..., :-1][..., used, None], wide[:, :, used]
-        z = left + wide + wide * xi
-        weight = wide * wi * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
-        m = scale[..., None] * z
-        fu = mesh.values(tx[part, None, None, None] * (m + shift[..., None]))
-        fv = mesh.values(sign * ty[part, None, None, None] * (m - shift[..., None]))
-        both = integrand(fu, fv, index[part])
-        pieces.append(
-            np.array([[(weight * g).sum(axis=(2, 3)), (weight * np.abs(g)).sum(axis=(2, 3))] for g in both])
-        )
-    got = np.concatenate(pieces, axis=2)  # (integrals, 2, elements, outer nodes)
-    weights = (half * w * bell).reshape(tx.size, -1)
-    value = (got[:, 0] * weights).sum(axis=2)
-    size = (got[:, 1] * weights).sum(axis=2)
-    shaped = got[:, 0].reshape(got.shape[0], *y.shape) * bell
-    middle, last = (np.abs(shaped @ _tail_matrix(k).T).sum(axis=3) for k in (_OUTER // 2, _OUTER))
-    with np.errstate(invalid="ignore"):  # n nodes err like the coefficient of degree 2n
-        error = last * np.nan_to_num(np.minimum(last / middle, 1.0)) ** 2
-    return value, (error * 2 * half[..., 0]).sum(axis=2), size
+    ends: Array
+    table: Array
+    fixed: Array
 
 
 @functools.cache
-def _tail_matrix(count: int) -> Array:
-    """From values at the outer nodes to the last three Legendre coefficients of degree below ``count``."""
-    x, w = legendre(_OUTER)
+def _bell(end: float) -> _Bell:
+    mesh = Mesh(lambda t: np.exp(-t * t / 2) / np.sqrt(2 * np.pi), np.empty(0), "the Gaussian")
+    ends = np.linspace(-end, end, 2 * int(np.ceil(end / 2)) + 1)
+    mesh._ends, mesh.reach = ends, end
+    return _Bell(*mesh.table(end), np.array([-end, -3.0, 0.0, 3.0, end]))
+
+
+@functools.cache
+def _projection(count: int) -> Array:
+    """From values at the nodes to the last three Legendre coefficients of degree below ``count``."""
+    x, w = legendre(NODES)
     degrees = np.arange(count - 3, count)
-    table = np.polynomial.legendre.legvander(x, _OUTER - 1)[:, degrees]
-    return np.asarray((table * w[:, None] * (degrees + 0.5)).T)
+    table = np.polynomial.legendre.legvander(x, NODES - 1)[:, degrees]
+    return np.ascontiguousarray((table * w[:, None] * (degrees + 0.5)).T)

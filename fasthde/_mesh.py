@@ -52,6 +52,13 @@ def lobatto(f: Array) -> Array:
     return c
 
 
+@functools.cache
+def _to_powers() -> Array:
+    """From Chebyshev coefficients to those of powers."""
+    rows = [np.polynomial.chebyshev.cheb2poly(np.eye(NODES)[k]) for k in range(NODES)]
+    return np.array([np.pad(row, (0, NODES - row.size)) for row in rows])
+
+
 class Mesh:
     """Breakpoints of a function, found on first use and extended as far as asked.
 
@@ -65,7 +72,7 @@ class Mesh:
         For messages.
     """
 
-    __slots__ = ("_ends", "_found", "f", "kinks", "name", "reach", "scale", "searching")
+    __slots__ = ("_ends", "_found", "_powers", "f", "kinks", "name", "reach", "scale", "searching")
 
     def __init__(self, f: Callable[[Array], Any], kinks: Array | None, name: str):
         self.f, self.name = f, name
@@ -75,6 +82,7 @@ class Mesh:
         self.scale = 0.0
         self._ends = np.empty(0)
         self._found = False
+        self._powers: tuple[Array, Array] | None = None
 
     def values(self, t: Array) -> Array:
         """The function as float64; overflow is left as inf."""
@@ -139,7 +147,10 @@ class Mesh:
             size = max(self.scale, float(np.abs(fit).sum()))
             check = kept[-1] + half + half * np.linspace(-0.99, 0.99, 41)  # points between those of the fit
             miss = self.values(check) - np.polynomial.chebyshev.chebval((check - kept[-1] - half) / half, fit)
-            if middle in self.kinks or not np.abs(miss).max() <= _TOLERANCE * size:
+            # a polynomial over a wide piece is good to eps of its largest value: the middle of the line, where the
+            # Gaussian sits, gets pieces of its own
+            wide = right - kept[-1] > max(2.0, min(abs(kept[-1]), abs(right)))
+            if wide or middle in self.kinks or not np.abs(miss).max() <= _TOLERANCE * size:
                 kept.append(middle)
         return np.array([*kept, float(ends[-1])])
 
@@ -226,6 +237,16 @@ class Mesh:
         step = 1e-9 * np.maximum(1.0, np.abs(self.kinks))
         gap = np.abs(self.values(self.kinks + step) - self.values(self.kinks - step))
         return self.kinks[gap > 1e-6 * (self.scale or self._size())]
+
+    def table(self, reach: float) -> tuple[Array, Array]:
+        """Ends of pieces that cover [-reach, reach], and coefficients of powers of each piece's own coordinate."""
+        ends = self.breaks(reach)
+        if self._powers is None or self._powers[0] is not ends:
+            x, matrix = chebyshev(NODES)
+            half = np.diff(ends)[:, None] / 2
+            fit = self.values(ends[:-1, None] + half + half * x) @ matrix.T
+            self._powers = ends, np.ascontiguousarray(fit @ _to_powers())
+        return self._powers
 
     def derivative(self, t: Array) -> Array:
         """The derivative from the polynomial of each piece: to about 1e-13 of the function's size."""

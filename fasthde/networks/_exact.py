@@ -17,7 +17,7 @@ from fasthde._kernels import network as kernels
 from fasthde._results import write_aside
 from fasthde.activations import Activation
 from fasthde.networks import _pairs, _scalar
-from fasthde.networks._layers import Layer
+from fasthde.networks._layers import Layer, second
 
 Array = NDArray[np.float64]
 Consumer = Callable[[slice, slice, list[Array]], None]
@@ -109,8 +109,8 @@ class Kernel:
             weight, bias = network.after(k)
             if network.tangent:
                 gain = act.scale**2 * _slope_second(act, q[0])
-                theta = weight * (layer.second(q[0]) + theta * gain) + bias
-            q = [weight * layer.second(v) + bias for v in q]
+                theta = weight * (second(act, q[0]) + theta * gain) + bias
+            q = [weight * second(act, v) + bias for v in q]
         self.diagonals = [q[0], theta] if network.tangent else [q[0]]
 
     def work(self) -> dict[str, Any]:

@@ -79,15 +79,6 @@ class Layer:
         ends = np.cumsum([0, *(v.size for v in variances)])
         self.sides = [every.take(slice(a, b)) for a, b in itertools.pairwise(ends.tolist())]
 
-    def second(self, q: Array) -> Array:
-        """E phi^2 at variances q."""
-        act, named, one = self.act, self.act._named, np.zeros(q.size)
-        if named.dual is not None:
-            base = named.dual(q, q, one, one + 2.0)[0]
-        else:
-            base = _hermite.second(act._mesh, np.sqrt(q))
-        return np.asarray(act.scale**2 * base + 2 * half_means(act, q))
-
     def apply(
         self, rho: Array, rows: slice, columns: slice, work: dict[str, Any], kappa: Array, slope: Array
     ) -> None:
@@ -129,6 +120,16 @@ def _order(act: Activation, q: Array, tangent: bool) -> tuple[int, float]:
     if short.size:
         return max(int(short[0]) - 1, 3), _TAIL
     return _dual.LONGEST, float(beyond.max() / total.max())
+
+
+def second(act: Activation, q: Array) -> Array:
+    """E phi^2 at variances q."""
+    none = np.zeros(q.size)
+    if act._named.dual is not None:
+        base = act._named.dual(q, q, none, none + 2.0)[0]
+    else:
+        base = _hermite.second(act._mesh, np.sqrt(q))
+    return np.asarray(act.scale**2 * base + 2 * half_means(act, q))
 
 
 def half_means(act: Activation, q: Array) -> Array:

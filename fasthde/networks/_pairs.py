@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fasthde import _dual
 from fasthde.activations import Activation
+from fasthde.networks._layers import half_means, second
 
 Array = NDArray[np.float64]
 
@@ -44,20 +45,26 @@ def first_gaps(x: Array, y: Array, weight: float, bias: float) -> tuple[Array, A
     return affine_gaps(weight * nx**2, weight * ny**2, root * np.nan_to_num(along), lo, hi, bias)
 
 
-def dual_gaps(act: Activation, qx: Array, qy: Array, lo: Array, hi: Array) -> tuple[Array, Array]:
-    """Gaps of E phi(u) phi(v) relative to sqrt(E phi(u)^2 E phi(v)^2)."""
-    if act._named.gap is not None and not act.shift:
-        return act._named.gap(lo, hi)
-    norm = [np.sqrt(_dual.dual(act, q, q, 0 * q, 0 * q + 2.0, False)[0]) for q in (qx, qy)]
-    scale, shift = act.scale, act.shift
-
-    def integrand(fu: Array, fv: Array, part: NDArray[np.int64]) -> list[Array]:
-        u = (scale * fu + shift) / norm[0][part, None, None, None]
-        v = (scale * fv + shift) / norm[1][part, None, None, None]
-        return [(u - v) ** 2 / 2, (u + v) ** 2 / 2]
-
-    got = _dual.integrals(act._mesh, qx, qy, lo, hi, integrand)[0]
-    return got[0], got[1]
+def layer(
+    act: Activation, qx: Array, qy: Array, lo: Array, hi: Array, tangent: bool
+) -> tuple[Array, Array, Array, Array]:
+    """E phi(u) phi(v), E phi'(u) phi'(v), and the gaps of the first relative to sqrt(E phi(u)^2 E phi(v)^2)."""
+    value = slope = None
+    if act._named.dual is not None or not act.kinks.size:
+        value = _dual.dual(act, qx, qy, lo, hi, False)[0]
+        slope = _dual.dual(act, qx, qy, lo, hi, True)[0] if tangent else value
+    if value is not None and slope is not None and act._named.gap is not None and not act.shift:
+        return value, slope, *act._named.gap(lo, hi)
+    norm = [np.sqrt(second(act, q)) for q in (qx, qy)]
+    affine = np.stack(
+        [act.scale / norm[0], act.shift / norm[0], act.scale / norm[1], act.shift / norm[1]], axis=1
+    )
+    mesh = act._slope_mesh() if tangent and slope is None else None
+    got = _dual.integrals(act._mesh, mesh, qx, qy, lo, hi, affine)[0].T
+    if value is None or slope is None:
+        means = half_means(act, qx) + half_means(act, qy)
+        value, slope = act.scale**2 * got[0] + means, act.scale**2 * got[1]
+    return value, slope, got[2], got[3]
 
 
 def exact(
@@ -76,13 +83,11 @@ def exact(
     kappa = theta
     for k, act in enumerate(acts):
         weight, bias = weights[k + 1], biases[k + 1]
-        kappa = _dual.dual(act, qx[k], qy[k], lo, hi, False)[0]
+        kappa, slope, *gaps = layer(act, qx[k], qy[k], lo, hi, tangent)
         if tangent:
-            theta = weight * (kappa + theta * _dual.dual(act, qx[k], qy[k], lo, hi, True)[0]) + bias
+            theta = weight * (kappa + theta * slope) + bias
         kappa = weight * kappa + bias
         if k + 1 < len(acts):
             ax, ay = qx[k + 1] - bias, qy[k + 1] - bias
-            lo, hi = affine_gaps(
-                ax, ay, np.sqrt(ax) - np.sqrt(ay), *dual_gaps(act, qx[k], qy[k], lo, hi), bias
-            )
+            lo, hi = affine_gaps(ax, ay, np.sqrt(ax) - np.sqrt(ay), gaps[0], gaps[1], bias)
     return kappa, theta
