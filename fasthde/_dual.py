@@ -170,7 +170,7 @@ def integrals(
     reflected = (
         np.ascontiguousarray(-ends[::-1]),
         np.ascontiguousarray(table[::-1] * odd),
-        np.ascontiguousarray(derivative[::-1] * -odd),
+        np.ascontiguousarray(derivative[::-1] * odd),
         np.ascontiguousarray(-kinks[::-1]),
     )
     bell = _bell(end)

@@ -225,7 +225,7 @@ def linearize(
     --------
     The same function in both regimes:
 
-    >>> from fasthde._linearize import linearize
+    >>> from fasthde import linearize
     >>> linearize("tanh", "LLN", order=3).coefficients.round(8)
     array([ 0.        ,  1.        ,  0.        , -0.33333333])
     >>> clt = linearize("tanh", "CLT")

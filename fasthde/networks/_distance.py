@@ -102,7 +102,7 @@ def distance_kernel_equivalent(
     Examples
     --------
     >>> import numpy as np
-    >>> from fasthde.networks._distance import distance_kernel_equivalent
+    >>> from fasthde import distance_kernel_equivalent
     >>> X = np.random.default_rng(0).standard_normal((200, 400))
     >>> eq = distance_kernel_equivalent(lambda d: np.exp(-d/2), X)
     >>> D = np.sum((X[:, None] - X)**2, axis=2)/400

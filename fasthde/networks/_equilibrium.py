@@ -121,8 +121,8 @@ def equilibrium_equivalent(
 
     Examples
     --------
-    >>> from fasthde.networks._equilibrium import equilibrium_equivalent
-    >>> from fasthde.networks._mixture import UnitSphere
+    >>> from fasthde import equilibrium_equivalent
+    >>> from fasthde import UnitSphere
     >>> eq = equilibrium_equivalent("tanh", UnitSphere(400), activation_variance=0.5)
     >>> eq.success, round(eq.scale, 6)
     (True, 1.102229)

@@ -351,8 +351,8 @@ def kernel_equivalent(
     Examples
     --------
     >>> import numpy as np
-    >>> from fasthde.networks._equivalents import kernel_equivalent
-    >>> from fasthde.networks._mixture import GaussianMixture
+    >>> from fasthde import kernel_equivalent
+    >>> from fasthde import GaussianMixture
     >>> mean = np.zeros(500)
     >>> mean[0] = 2.0
     >>> mixture = GaussianMixture([-mean, mean], [1.0, 1.1])

@@ -142,7 +142,7 @@ def random_fourier_equivalent(
     Examples
     --------
     >>> import numpy as np
-    >>> from fasthde.networks._fourier import random_fourier_equivalent
+    >>> from fasthde import random_fourier_equivalent
     >>> rng = np.random.default_rng(0)
     >>> X = rng.standard_normal((200, 50))
     >>> r = random_fourier_equivalent(X, X[:, 0], frequencies=[50, 100, 400], lam=1e-3, bandwidth=7.0)

@@ -54,7 +54,7 @@ def feature_gram_law(act: Any, ratio: float, width_ratio: float, *, spectrum: Sp
 
     Examples
     --------
-    >>> from fasthde.networks._laws import feature_gram_law
+    >>> from fasthde import feature_gram_law
     >>> law = feature_gram_law("tanh", ratio=0.5, width_ratio=1.5)
     >>> law.support.round(6)
     array([[2.274000e-03, 7.637200e-02],
@@ -118,7 +118,7 @@ def finite_width_law(
     Examples
     --------
     >>> import fasthde as fh
-    >>> from fasthde.networks._laws import finite_width_law
+    >>> from fasthde import finite_width_law
     >>> law = finite_width_law(fh.Spectrum.isotropic(500), "tanh", widths=[1000, 2000], ratio=0.5)
     >>> round(law.mean(), 12), law.support.round(4)
     (1.0, array([[0.0114, 9.3485]]))
@@ -173,7 +173,7 @@ def inner_product_kernel_law(act: Any, ratio: float) -> Law:
 
     Examples
     --------
-    >>> from fasthde.networks._laws import inner_product_kernel_law
+    >>> from fasthde import inner_product_kernel_law
     >>> inner_product_kernel_law("tanh", ratio=0.25).support.round(6)
     array([[-1.191829, -0.051656],
            [ 0.092444,  4.875798]])

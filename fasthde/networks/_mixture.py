@@ -44,7 +44,7 @@ class GaussianMixture(Record):
     Examples
     --------
     >>> import numpy as np
-    >>> from fasthde.networks._mixture import GaussianMixture
+    >>> from fasthde import GaussianMixture
     >>> mean = np.zeros(400)
     >>> mean[0] = 2.0
     >>> mixture = GaussianMixture([-mean, mean], [1.0, 1.2])
@@ -157,7 +157,7 @@ class UnitSphere(Record):
 
     Examples
     --------
-    >>> from fasthde.networks._mixture import UnitSphere
+    >>> from fasthde import UnitSphere
     >>> sphere = UnitSphere(100)
     >>> X, _ = sphere.sample(5, rng=0)
     >>> (X**2).mean(axis=1).round(12)

@@ -46,7 +46,7 @@ class ClassStatistics(Record):
     Examples
     --------
     >>> import numpy as np
-    >>> from fasthde.networks._statistics import ClassStatistics
+    >>> from fasthde import ClassStatistics
     >>> X = np.random.default_rng(0).standard_normal((300, 200))
     >>> ClassStatistics.from_samples(X)
     ClassStatistics(1 class, dimension 200, tau 1.0002, T 0.9934)
