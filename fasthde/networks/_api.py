@@ -96,8 +96,8 @@ def conjugate_kernel(
         read-only memory map); or a function called as ``out(rows, columns, block)`` with slices, of a symmetric kernel
         for its upper half.
     memory_limit : int, optional
-        Bytes: of the blocks on their way to a file or callback (1 GiB by default), or of the result, which is refused
-        if it is larger.
+        Bytes: of the blocks on their way to a file or callback (1 GiB by default; 4 MiB are used in any case), or of
+        the result, which is refused if it is larger.
     threads : int, optional
         Number of threads; the result does not depend on it.
     full_output : bool
@@ -118,7 +118,7 @@ def conjugate_kernel(
     -----
     Inputs of one norm: the network is one function of the angle, a Chebyshev series built once and applied at the cost
     of the Gram matrix. Unequal norms: each layer is a homogeneous function, a Hermite series for every point, a closed
-    form, or a table over both variances and the angle. Pairs with 1 - |rho| < 1e-6 are computed from differences of the
+    form, or a table over both variances and the angle. Pairs with 1 - |rho| < 1e-5 are computed from differences of the
     inputs. Source: Neal (1996); Cho and Saul (2009); Lee et al. (2018).
 
     Examples
@@ -278,7 +278,12 @@ def _deliver(
     keep = [names.index(name) for name in wanted]
     if callable(outs[0]):
         for rows, columns, blocks in _exact.parts(kernel, len(names), limit or _STREAM_LIMIT, threads):
-            outs[0](rows, columns, *(blocks[k] for k in keep))
+            for i, j in _exact.pieces(rows, columns, (limit or _STREAM_LIMIT) // (8 * len(keep))):
+                here = (
+                    slice(i.start - rows.start, i.stop - rows.start),
+                    slice(j.start - columns.start, j.stop - columns.start),
+                )
+                outs[0](i, j, *(blocks[k][here] for k in keep))
         return {}
     if isinstance(outs[0], str | os.PathLike):
         _exact.into_files(kernel, outs, keep, limit or _STREAM_LIMIT, threads)

@@ -16,7 +16,7 @@ from fasthde import _angular, _hermite, _jit
 from fasthde._kernels import network as kernels
 from fasthde._results import write_aside
 from fasthde.activations import Activation
-from fasthde.networks import _pairs, _scalar
+from fasthde.networks import _collapse, _pairs
 from fasthde.networks._layers import Layer, second
 
 Array = NDArray[np.float64]
@@ -28,8 +28,10 @@ ROWS, COLUMNS = 64, 512
 #: Norms that differ by less than this are one norm.
 _ONE_NORM = 1e-13
 
-#: Pairs with 1 - |rho| below this are computed from differences: beyond, the Gram matrix gives 1e-13.
-_NEAR = 1e-6
+#: Pairs with 1 - |rho| below this are computed from differences: beyond, rounding of the
+#: Gram matrix costs up to `_ROUNDING` where an activation has a kink.
+_NEAR = 1e-5
+_ROUNDING = 2 * float(np.finfo(float).eps) / _NEAR**0.5
 
 _NOWHERE = -(2**40)
 
@@ -51,6 +53,8 @@ class Network:
     ):
         self.acts, self.weights, self.biases, self.tangent = acts, weights, biases, tangent
         self.kinked = any(act.kinks.size for act in acts)
+        # a jump turns gaps into their square roots: what follows is no longer analytic in the angle
+        self.analytic = all(act.continuous for act in acts[:-1])
 
     def after(self, layer: int) -> tuple[float, float]:
         """Affine map after activation ``layer``."""
@@ -71,17 +75,19 @@ class Kernel:
         self.variances = [self.slope * v + network.biases[0] for v in self.norms]
         every = np.concatenate(self.variances)
         self.q = float(every.mean())
-        self.near = _NEAR if network.kinked else 0.0
+        self.near = (_NEAR if network.analytic else 100 * _NEAR) if network.kinked else 0.0
         self.layers: list[Layer] = []
-        if np.ptp(every) <= _ONE_NORM * self.q and self.q > 0:
-            self.series = _scalar.network(
+        floor = _ROUNDING if network.kinked else 0.0
+        if np.ptp(every) <= _ONE_NORM * self.q and self.q > 0 and network.analytic:
+            self.series = _collapse.network(
                 network.acts, network.weights[1:], network.biases[1:], self.q, network.tangent
             )
-            self.error = self.series.error
+            self.error = max(self.series.error, floor)
             one = _angular.evaluate(self.series, np.zeros(1), np.full(1, 2.0))
             self.diagonals = [np.full(x.shape[0], v) for v in one[:, 0]]
             return
         self._build()
+        self.error = max(self.error, floor)
 
     def _build(self) -> None:
         """Variances, layers and diagonals, from the first layer to the last."""
@@ -93,10 +99,7 @@ class Kernel:
         for k, act in enumerate(network.acts):
             top = max(float(v.max()) for v in q)
             if not np.isfinite(top):
-                raise ValueError(
-                    f"the variance of layer {k + 1} must be finite; it is {top}. {act.name} grows too fast for this "
-                    "depth or weight_variance."
-                )
+                raise ValueError(_collapse.overflow(act, k + 1))
             floor = max(1e-40 * top, 1e-200)
             with np.errstate(divide="ignore"):
                 self.inverse.append([np.where(v > floor, 1 / np.sqrt(v), 0.0) for v in q])
@@ -273,6 +276,15 @@ def parts(kernel: Kernel, count: int, limit: int, threads: int | None) -> Any:
                     low = np.tril_indices(block.shape[0], -1)
                     block[low] = block.T[low]
             yield rows, columns, blocks
+
+
+def pieces(rows: slice, columns: slice, entries: int) -> Any:
+    """Parts of a block of at most so many entries."""
+    width = min(columns.stop - columns.start, max(1, entries))
+    height = max(1, entries // width)
+    for top in range(rows.start, rows.stop, height):
+        for left in range(columns.start, columns.stop, width):
+            yield slice(top, min(top + height, rows.stop)), slice(left, min(left + width, columns.stop))
 
 
 def into_files(

@@ -10,6 +10,7 @@ Three ways, the first that applies:
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import Any, NamedTuple
 
@@ -19,7 +20,6 @@ from numpy.typing import NDArray
 from fasthde import _angular, _dual, _hermite
 from fasthde._kernels import network as kernels
 from fasthde.activations import Activation
-from fasthde.networks import _scalar
 
 Array = NDArray[np.float64]
 
@@ -27,6 +27,20 @@ _EPS = float(np.finfo(float).eps)
 
 #: What a series may leave out, relative to the diagonal, and the correlation that it must reach.
 _TAIL = 1e-13
+
+
+@functools.lru_cache(256)
+def homogeneous(act: Activation, tangent: bool) -> _angular.Angular:
+    """Dual of the base function at unit variances, and that of its derivative."""
+    base = act._affine(1.0, 0.0)
+
+    def functions(lo: Array, hi: Array) -> list[Array]:
+        one = np.ones_like(lo)
+        return [
+            _dual.dual(base, one, one, lo, hi, which)[0] for which in ((False, True) if tangent else (False,))
+        ]
+
+    return _angular.interpolate(functions)
 
 
 class Side(NamedTuple):
@@ -61,7 +75,7 @@ class Layer:
         named = act._named
         if named.degree is not None:
             self.kind = "homogeneous"
-            self.series = _scalar.homogeneous(act._affine(1.0, 0.0), tangent)
+            self.series = homogeneous(act._affine(1.0, 0.0), tangent)
             self.error = self.series.error
             factor, slope = q ** (named.degree / 2), q ** ((named.degree - 1) / 2)
         else:
