@@ -59,8 +59,8 @@ def series_coefficients(act: Activation, tau: Array) -> Array | None:
 
 def dual(
     act: Activation, qx: Array, qy: Array, lo: Array, hi: Array, derivative: bool
-) -> tuple[Array, Array]:
-    """Values and absolute error estimates for flat arrays of equal length."""
+) -> tuple[Array, Array, Array]:
+    """Values, absolute error estimates and the sizes these are relative to, for flat arrays of equal length."""
     named = act._named
     tx, ty = np.sqrt(qx), np.sqrt(qy)
     if named.dual is not None:
@@ -69,22 +69,24 @@ def dual(
             named.dual(qx, qx, 0 * lo, 0 * hi + 2.0)[int(derivative)]
             * named.dual(qy, qy, 0 * lo, 0 * hi + 2.0)[int(derivative)]
         )
-        error = 8 * _EPS * np.maximum(np.abs(value), top)
+        size = np.maximum(np.abs(value), top)
+        error = 8 * _EPS * size
     else:
         taus, where = np.unique(np.concatenate([tx, ty]), return_inverse=True)
         a = series_coefficients(act, taus)
         if a is not None:
-            value, error = _series(a, where[: tx.size], where[tx.size :], taus, lo, hi, derivative)
+            value, error, size = _series(a, where[: tx.size], where[tx.size :], taus, lo, hi, derivative)
         else:
             mesh = act._slope_mesh() if derivative else act._mesh
             many = _one_pair(qx, qy) and lo.size > _MANY
-            value, error = (_interpolated if many else product)(mesh, qx, qy, lo, hi)
-    value, error = act.scale**2 * value, act.scale**2 * error
+            value, error, size = (_interpolated if many else product)(mesh, qx, qy, lo, hi)
+    value, error, size = (act.scale**2 * v for v in (value, error, size))
     if not derivative and act.shift:
         mean = act.scale * means(act, np.stack([tx, ty]))
         value = value + act.shift * (mean[0] + mean[1]) + act.shift**2
-        error = error + 4 * _EPS * np.abs(act.shift) * (np.abs(mean).sum(axis=0) + abs(act.shift))
-    return value, error
+        more = np.abs(act.shift) * (np.abs(mean).sum(axis=0) + abs(act.shift))
+        error, size = error + 4 * _EPS * more, size + more
+    return value, error, size
 
 
 def _one_pair(qx: Array, qy: Array) -> bool:
@@ -92,7 +94,7 @@ def _one_pair(qx: Array, qy: Array) -> bool:
     return bool((qx == qx[0]).all() and (qy == qy[0]).all())
 
 
-def _interpolated(mesh: Mesh, qx: Array, qy: Array, lo: Array, hi: Array) -> tuple[Array, Array]:
+def _interpolated(mesh: Mesh, qx: Array, qy: Array, lo: Array, hi: Array) -> tuple[Array, Array, Array]:
     """Many correlations at one pair of variances: a series in the angle, from 33 to 513 quadratures."""
 
     def functions(below: Array, above: Array) -> list[Array]:
@@ -100,7 +102,8 @@ def _interpolated(mesh: Mesh, qx: Array, qy: Array, lo: Array, hi: Array) -> tup
 
     series = interpolate(functions)
     value = evaluate(series, lo, hi)[0]
-    return value, np.full_like(value, series.error * max(np.abs(value).max(), 1e-300))
+    size = np.full_like(value, max(np.abs(value).max(), 1e-300))
+    return value, series.error * size, size
 
 
 def means(act: Activation, tau: Array) -> Array:
@@ -111,7 +114,7 @@ def means(act: Activation, tau: Array) -> Array:
 
 def _series(
     a: Array, ix: Any, iy: Any, tau: Array, lo: Array, hi: Array, derivative: bool
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Array]:
     rho = np.where(lo < hi, 1.0 - lo, hi - 1.0)
     value, size = np.empty(rho.size), np.empty(rho.size)
     rows = max(1, 1_000_000 // a.shape[1])
@@ -125,16 +128,16 @@ def _series(
             total = total * rho[part] + terms[:, k]
         value[part] = total
         size[part] = np.abs(terms).sum(axis=1)
-    return value, 8 * _EPS * size
+    return value, 8 * _EPS * size, size
 
 
 # ------------------------------------------------------------------------------------------------ split quadrature
 
 
-def product(mesh: Mesh, qx: Array, qy: Array, lo: Array, hi: Array) -> tuple[Array, Array]:
-    """E f(u) f(v) with error estimates."""
+def product(mesh: Mesh, qx: Array, qy: Array, lo: Array, hi: Array) -> tuple[Array, Array, Array]:
+    """E f(u) f(v) with error estimates, and E abs(f(u) f(v))."""
     out, error = integrals(mesh, None, qx, qy, lo, hi)
-    return out[:, 0], error[:, 0]
+    return out[:, 0], error[:, 0], error[:, 2]
 
 
 def integrals(
@@ -147,7 +150,7 @@ def integrals(
     affine: Array | None = None,
     threads: int | None = None,
 ) -> tuple[Array, Array]:
-    """E f(u) f(v), E f'(u) f'(v) and E (a -+ b)^2/2 of pairs, shape (pairs, 4), and errors of the first two.
+    """E f(u) f(v), E f'(u) f'(v) and E (a -+ b)^2/2 of pairs, shape (pairs, 4); errors of the first two and their sizes, alike.
 
     a = affine[:, 0] f(u) + affine[:, 1] and b = affine[:, 2] f(v) + affine[:, 3].
     """
@@ -175,14 +178,14 @@ def integrals(
     )
     bell = _bell(end)
     x, w = legendre(NODES)
-    out, error = np.empty((lo.size, 4)), np.empty((lo.size, 2))
+    out, error = np.empty((lo.size, 4)), np.empty((lo.size, 4))
     most = 2 ** (_HALVINGS - 1)
     for near, second in ((lo <= hi, (ends, table, derivative, kinks)), (lo > hi, reflected)):
         index = np.flatnonzero(near)
         if not index.size:
             continue
         same = second[0] is ends
-        values, errors = np.empty((index.size, 4)), np.empty((index.size, 2))
+        values, errors = np.empty((index.size, 4)), np.empty((index.size, 4))
         room = (bell.fixed.size - 1) * most + 1 + kinks.size**2
         _jit.map_rows(
             dual_rows, None, index.size, 1e4 * index.size, threads,

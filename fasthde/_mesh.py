@@ -143,7 +143,11 @@ class Mesh:
         kept = [float(ends[0])]
         for middle, right in itertools.pairwise(ends[1:].tolist()):
             half = (right - kept[-1]) / 2
-            fit = matrix @ self.values(kept[-1] + half + half * x)
+            values = self.values(kept[-1] + half + half * x)
+            if not np.isfinite(values).all():  # beyond the range of numbers, and of any Gaussian
+                kept.append(middle)
+                continue
+            fit = matrix @ values
             size = max(self.scale, float(np.abs(fit).sum()))
             check = kept[-1] + half + half * np.linspace(-0.99, 0.99, 41)  # points between those of the fit
             miss = self.values(check) - np.polynomial.chebyshev.chebval((check - kept[-1] - half) / half, fit)
@@ -244,7 +248,9 @@ class Mesh:
         if self._powers is None or self._powers[0] is not ends:
             x, matrix = chebyshev(NODES)
             half = np.diff(ends)[:, None] / 2
-            fit = self.values(ends[:-1, None] + half + half * x) @ matrix.T
+            values = self.values(ends[:-1, None] + half + half * x)
+            values[~np.isfinite(values).all(axis=1)] = 0.0  # far out, where the Gaussian is none
+            fit = values @ matrix.T
             self._powers = ends, np.ascontiguousarray(fit @ _to_powers())
         return self._powers
 

@@ -305,14 +305,15 @@ class Activation:
         bad = ~((np.abs(r) <= 1) & (x > 0) & (y > 0) & np.isfinite(x) & np.isfinite(y))
         value = np.full(r.shape, np.nan)
         error = np.full(r.shape, np.nan)
+        size = np.full(r.shape, np.nan)
         good = ~bad
         if good.any():
-            value[good], error[good] = _dual.dual(
+            value[good], error[good], size[good] = _dual.dual(
                 self, x[good], y[good], 1.0 - r[good], 1.0 + r[good], derivative
             )
         status = np.where(bad, Status.INVALID, Status.CONVERGED)
         with np.errstate(invalid="ignore"):
-            status[good & (error > 1e-10 * np.maximum(np.abs(value), 1e-300))] = Status.NOT_CONVERGED
+            status[good & ~(error <= 1e-10 * size)] = Status.NOT_CONVERGED
         if r.ndim == 0:
             single = DualResult(float(value), float(error), Status(int(status)))
             return single if full_output else single.value

@@ -167,7 +167,8 @@ def dual_rows(
     b = affine[2] g + affine[3]; fe, ft, fd: ends of the pieces of the first function, their coefficients and those of
     the derivative (empty without one), ge, gt, gd of the second; kf, kg their kinks; be, bt the Gaussian; fixed:
     symmetric outer ends; x, w the rule; middle, last (3, NODES): from values to Legendre coefficients; most: parts of
-    an outer piece; work (pairs, 7, NODES); ends (pairs, room); out (pairs, 4); error (pairs, 2) of the first two.
+    an outer piece; work (pairs, 7, NODES); ends (pairs, room); out (pairs, 4); error (pairs, 4): of
+    the first two, and the integrals of their absolute values.
     """
     for p in range(start, stop):
         tx = taus[p, 0]
@@ -257,3 +258,5 @@ def dual_rows(
             parts *= 2
         error[p, 0] = err0 + 3.6e-15 * size0
         error[p, 1] = err1 + 3.6e-15 * size1
+        error[p, 2] = size0
+        error[p, 3] = size1
