@@ -128,9 +128,11 @@ class Mesh:
                 middle = np.abs(values @ matrix[9:12].T).max(axis=1)
                 size = np.maximum(np.abs(values).max(axis=1), self.scale)
                 geometric = (tail <= 1e-2 * middle) | (middle <= 1e-14 * size)  # at a kink: a power
-                smooth = ((tail <= _TOLERANCE * size) & geometric) | ~np.isfinite(size)
+                finite = np.isfinite(values)
+                smooth = (tail <= _TOLERANCE * size) & geometric & finite.all(axis=1)
+                smooth |= ~finite.any(axis=1)  # beyond the range of numbers
             narrow = right - left <= width * np.maximum(1.0, np.abs(left))
-            failed.append(left[narrow & ~smooth])
+            failed.append(left[narrow & ~smooth & finite.all(axis=1)])
             done.append(left[smooth | narrow])
             left, right = left[~(smooth | narrow)], right[~(smooth | narrow)]
             middle = (left + right) / 2
