@@ -97,7 +97,8 @@ class Mesh:
             self.scale = self.scale or self._size()
             if self.searching:
                 self._search(reach)
-            self._ends = self._merged(self._resolve(-reach, reach, _NARROW[-1])[0])
+            with np.errstate(all="ignore"):  # far out a function may leave the range of numbers
+                self._ends = self._merged(self._resolve(-reach, reach, _NARROW[-1])[0])
             self.reach = reach
         return self._ends
 
@@ -265,11 +266,11 @@ class Mesh:
         left, right = ends[used], ends[used + 1]
         half = (right - left) / 2
         x, matrix = chebyshev(_POINTS)
-        fit = self.values((left + half)[:, None] + half[:, None] * x) @ matrix.T
-        slope = np.polynomial.chebyshev.chebder(fit, axis=1) / half[:, None]
         inside = (t.ravel() - (left + half)[where]) / half[where]
-        coefficients = np.ascontiguousarray(slope[where].T)
-        out = np.polynomial.chebyshev.chebval(inside, coefficients, tensor=False)
+        with np.errstate(all="ignore"):
+            fit = self.values((left + half)[:, None] + half[:, None] * x) @ matrix.T
+            slope = np.polynomial.chebyshev.chebder(fit, axis=1) / half[:, None]
+            out = np.polynomial.chebyshev.chebval(inside, slope[where].T, tensor=False)
         return np.asarray(out, dtype=np.float64).reshape(t.shape)
 
 
