@@ -602,7 +602,7 @@ def _legendre_np(m):
 
 def _panels(scale):
     """Equal panels of the Gaussian measure, short against the distance of poles at about 1/scale."""
-    width = 2.0 ** -max(-1, math.ceil(math.log2(max(scale, 1e-9) / 1.3)))
+    width = 2.0 ** -max(-1, math.ceil(math.log2(max(scale, 1e-9) / 2)))
     count = math.ceil(2 * _REACH / width)
     if count > 5000:
         raise ValueError(f"the rule is not made for a standard deviation of {scale:.3g}")

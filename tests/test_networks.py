@@ -95,8 +95,8 @@ def inputs(equal, n=16, d=12, seed=0):
 
 
 def some_pairs(n):
-    pairs = [(0, j) for j in range(SPECIAL)] + [(3, 2), (7, 3), (10, 11), (12, 9)]
-    return [*pairs, (0, 14), (13, 14), (14, 13), (15, n - 1), (n - 1, n - 1), (5, n - 2)]
+    pairs = [(0, j) for j in range(SPECIAL) if j != 7] + [(7, 3), (10, 11), (12, 9)]
+    return [*pairs, (0, 14), (14, 13), (n - 1, n - 1), (5, n - 2)]
 
 
 def compare(X, names, pairs=None, tolerance=TOLERANCE, tangent=True, **options):
@@ -170,20 +170,13 @@ def test_a_callable_with_nothing_declared(equal):
             assert abs(K[i, j] - value) <= TOLERANCE * math.sqrt(K[i, i] * K[j, j])
 
 
-@EQUAL
-@pytest.mark.parametrize("name", ["relu", "erf", "tanh", "hard_tanh"])
-def test_error_estimate(name, equal):
-    """The reported error is above the largest one that the planted pairs show."""
-    worst, r = compare(inputs(equal), [name] * 2, weight_variance=W, bias_variance=B)
-    assert worst <= r.error + 1e-15, (worst, r.error, r.methods)
-
-
-@pytest.mark.parametrize("ratio", [1.0, 3.0, 10.0, 1e3, 1e6])
-@pytest.mark.parametrize("name", ["relu", "abs", "tanh"])
+@pytest.mark.parametrize(
+    ("name", "ratio"),
+    [(s, t) for s in ("relu", "abs", "erf") for t in (1.0, 3.0, 10.0, 1e3, 1e6)]
+    + [("tanh", 3.0), ("tanh", 10.0)],
+)
 def test_parallel_inputs_of_unequal_norm(name, ratio):
     """Exactly (up to the rounding of the inputs) and nearly parallel and opposite, one much longer."""
-    if name == "tanh" and ratio > 10:
-        pytest.skip("the reference is made for moderate variances")
     rng = np.random.default_rng(7)
     x, e = rng.standard_normal((2, 12))
     rows = [
@@ -194,6 +187,40 @@ def test_parallel_inputs_of_unequal_norm(name, ratio):
         -ratio * (x + 1e-7 * e),
     ]
     compare(np.array(rows), [name] * 2, pairs=[(0, j) for j in range(7)] + [(1, 3)], weight_variance=W)
+
+
+@EQUAL
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["relu"] * 3,
+        ["erf"] * 3,
+        ["tanh"] * 4,
+        ["arctan"] * 2,
+        ["sin"] * 2,
+        ["sign", "step"],
+        ["tanh", "relu", "abs"],
+    ],
+    ids="-".join,
+)
+def test_error_estimate(names, equal):
+    """The reported error is above the largest one that the planted pairs show."""
+    tangent = "sign" not in names
+    worst, r = compare(inputs(equal), names, tangent=tangent, weight_variance=W, bias_variance=B)
+    assert worst <= r.error + 1e-15, (worst, r.error, r.methods)
+
+
+@pytest.mark.parametrize("spread", [1e-6, 1e-9, 1e-12, 1e-14])
+@pytest.mark.parametrize("name", ["relu", "tanh"])
+def test_norms_that_are_almost_equal(name, spread):
+    """No shortcut for equal norms while they differ by digits that the result has."""
+    X = np.array(inputs(True))
+    X *= 1 + spread * np.random.default_rng(8).uniform(-1, 1, (len(X), 1))
+    pairs = [(0, 0), (1, 1), (0, 1), (0, 2), (0, 4), (0, 5), (0, 8), (13, 13), (13, 14), (15, 0)]
+    compare(X, [name] * 2, pairs=pairs, weight_variance=W, bias_variance=B)
+    got = fh.conjugate_kernel(X, name, 2, weight_variance=W, bias_variance=B).diagonal()
+    want = deep_matrix(X, [ref(name)] * 2, pairs=[(0, 0), (13, 13)], weight_variance=W, bias_variance=B)[0]
+    assert np.allclose(got[[0, 13]], want, rtol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh", "gelu"])
@@ -364,7 +391,7 @@ def test_other_dtypes_and_layouts(dtype):
 # -------------------------------------------------------------------------------------------- properties
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     st.sampled_from(["relu", "tanh", "gelu", "erf", "leaky_relu", "sin"]),
     st.integers(1, 3),
