@@ -806,6 +806,7 @@ def compare_duals(names, variances=((1.0, 1.0), (0.25, 4.0), (2.25, 2.2)), corre
 
 
 if __name__ == "__main__":
+    mp.dps = DIGITS
     for which, settings in NAMED.items():
         function = phi(which, **settings)
         closed_forms = [closed_coefficient(which, k, **settings) for k in range(ORDER + 1)]
