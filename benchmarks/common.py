@@ -368,6 +368,32 @@ def interleaved(functions, repeats=7, budget=0.02):
     return {name: min(values) for name, values in times.items()}
 
 
+# ------------------------------------------------------------------------------------------------- networks
+
+L3_ACTIVATIONS = ["relu", "erf", "gelu", "tanh", "silu"]
+L4_ACTIVATIONS = ["relu", "tanh", "gelu", "erf", "sigmoid", "silu", "softplus", "elu", "hard_tanh", "arctan"]
+
+
+def hermite_table(fh):
+    """L4: coefficients 0..50 of ten activations."""
+    return [fh.activation(name).hermite(50) for name in L4_ACTIVATIONS]
+
+
+@lru_cache(maxsize=4)
+def kernel_inputs(norms, d, n=2000):
+    """Gaussian points, with a near-duplicate and an antipodal pair, of one norm or as they come."""
+    rng = np.random.default_rng(SEED)
+    x = rng.standard_normal((n, d))
+    x[1] = x[0] + 1e-9 * rng.standard_normal(d)
+    x[2] = -x[0]
+    return x * np.sqrt(d / (x**2).sum(axis=1, keepdims=True)) if norms == "one norm" else x
+
+
+def kernels(fh, x, activation):
+    """L3: both kernels of three hidden layers."""
+    return fh.network_kernels(x, activation, 3, weight_variance=2.25, bias_variance=0.01)
+
+
 # -------------------------------------------------------------------------------------------------- memory
 
 

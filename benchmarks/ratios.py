@@ -164,3 +164,48 @@ class Batch:
     def track_over_one_by_one(self):
         """100 of the 1000 laws are timed one by one."""
         return over(self.calls, "batch", "one by one", 10.0)
+
+
+class L3:
+    """CK and NTK of three layers, their Gram matrix included, against the product of the inputs alone."""
+
+    params = [common.L3_ACTIVATIONS, ["one norm", "unequal"], [64, 784]]
+    param_names = ["activation", "norms", "d"]
+    unit = "ratio"
+    timeout = 120
+
+    def setup(self, activation, norms, d):
+        x, fh = common.kernel_inputs(norms, d), common.package()
+        common.settle_allocator()
+        self.calls = {"kernels": lambda: common.kernels(fh, x, activation), "product": lambda: x @ x.T}
+
+    def track_over_product(self, activation, norms, d):
+        return over(self.calls, "kernels", "product")
+
+
+class L4:
+    """Ten activations against Gauss-Hermite sums of 200 nodes, which are good to 1e-3 where there is a kink."""
+
+    unit = "ratio"
+
+    def setup(self):
+        fh = common.package()
+        t, w = np.polynomial.hermite_e.hermegauss(200)
+        acts = [fh.activation(name) for name in common.L4_ACTIVATIONS]
+
+        def sums():
+            h = np.empty((51, t.size))
+            h[0], h[1] = 1.0, t
+            for k in range(1, 50):
+                h[k + 1] = (t * h[k] - np.sqrt(k) * h[k - 1]) / np.sqrt(k + 1)
+            return [(h * w) @ act(t) / np.sqrt(2 * np.pi) for act in acts]
+
+        self.calls = {"fasthde": lambda: common.hermite_table(fh), "sums": sums}
+        for name, mine, theirs in zip(
+            common.L4_ACTIVATIONS, *(call() for call in self.calls.values()), strict=True
+        ):
+            if not fh.activation(name).kinks.size:
+                np.testing.assert_allclose(theirs[:8], mine[:8], atol=1e-8)
+
+    def track_over_gauss_hermite(self):
+        return over(self.calls, "fasthde", "sums")

@@ -1,7 +1,7 @@
 """Print the figures and their targets as one table, measured in one run: ``python -m benchmarks.report``.
 
-``python -m benchmarks.report ridge`` and ``... laws`` print one section. That of the laws compares with the
-40-digit references of tests/oracle_laws.py and needs mpmath.
+``python -m benchmarks.report ridge``, ``... laws`` and ``... networks`` print one section. The last two compare with
+the references of tests/oracle_laws.py and tests/oracle_networks.py and need mpmath.
 """
 
 import json
@@ -312,7 +312,51 @@ def law_rows():
     ]
 
 
-SECTIONS = {"ridge": ridge_rows, "laws": law_rows}
+def network_rows():
+    """L4 and L3, with errors against the references of tests/oracle_networks.py."""
+    from tests import oracle_networks as oracle
+
+    fh = common.package()
+    common.hermite_table(fh)
+    error = 0.0
+    for name, mine in zip(common.L4_ACTIVATIONS, common.hermite_table(fh), strict=True):
+        f = oracle.phi(name)
+        reference = np.array([float(a) for a in oracle.coefficients(f)[:51]])
+        error = max(
+            error, np.abs(mine - reference).max() / float(fh.activation(name).moments().second) ** 0.5
+        )
+    rows = [
+        ("L4: Hermite coefficients 0..50 of ten activations", None),
+        less("all ten", common.least(lambda: common.hermite_table(fh)) * 1e3, "ms", 20.0),
+        less("largest error, over sqrt(E phi^2)", error, "", 2e-15),
+    ]
+    common.settle_allocator()
+    pairs = [(0, 1), (0, 2), (1, 2), (0, 3), (0, 0), (4, 5)]
+    for norms, bounds in (("one norm", {64: 2.5, 784: 1.3}), ("unequal", {64: None})):
+        for d, bound in bounds.items():
+            x = common.kernel_inputs(norms, d)
+            rows.append((f"L3: CK and NTK, three layers, 2000 points, d = {d}, {norms}", None))
+            for name in common.L3_ACTIVATIONS:
+                calls = {"kernels": partial(common.kernels, fh, x, name), "product": lambda x=x: x @ x.T}
+                times = common.interleaved(calls, repeats=9)
+                if bound is not None:
+                    rows.append(less(name, times["kernels"] / times["product"], "x", bound))
+                else:
+                    rows.append(less(name, times["kernels"] * 1e3, "ms", 200.0 if name == "tanh" else 100.0))
+                got = common.kernels(fh, x, name)
+                stack = [oracle.phi(name)] * 3
+                want = oracle.deep_matrix(x, stack, pairs=pairs, weight_variance=2.25, bias_variance=0.01)
+                i, j = np.array(pairs).T
+                worst = 0.0
+                for mine, reference in zip((got.conjugate, got.tangent), want, strict=True):
+                    scale = np.sqrt(mine[i, i] * mine[j, j])
+                    worst = max(worst, (np.abs(mine[i, j] - reference) / scale).max())
+                rows.append(less("  largest error, near and opposite pairs among them", worst, "", 1e-10))
+            rows.append(plain("product of the inputs", times["product"] * 1e3, "ms"))
+    return rows
+
+
+SECTIONS = {"ridge": ridge_rows, "laws": law_rows, "networks": network_rows}
 
 
 def main(sections):
