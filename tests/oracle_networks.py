@@ -535,7 +535,7 @@ def hermite_at_zero(k):
     return mpf(0) if k % 2 else (-1) ** (k // 2) * mp.fac2(k - 1)
 
 
-def closed_coefficient(name, k, slope=0.01):
+def closed_coefficient(name, k, slope=0.01, **_):
     """a_k at tau = 1 in closed form (§6, "General k" and the table), None where there is none."""
     root, pi = mp.sqrt(mp.fac(k)), mp.pi
     if name == "relu":
@@ -576,7 +576,7 @@ def closed_coefficient(name, k, slope=0.01):
     return None
 
 
-def closed_second(name, slope=0.01):
+def closed_second(name, slope=0.01, **_):
     """nu = E phi^2 at tau = 1 in closed form (§6), None where there is none."""
     q = mpf(slope)
     return {
