@@ -77,9 +77,14 @@ def _over_scales(compute: Callable[[Array], Array], tau: Array) -> Array:
             if tau.size <= 2 * n:
                 break
             values = compute(np.exp(middle + half * np.cos(np.pi * np.arange(n + 1) / n)))
-            c = lobatto(values.T)
-            if np.abs(c[:, -2:]).max() <= 4e-16 * np.abs(values).max():
-                return np.polynomial.chebyshev.chebvander((logs - middle) / half, n) @ c.T
+            norm = np.sqrt((values**2).sum(axis=1, keepdims=True))
+            if not norm.min() > 0:
+                break
+            # norms apart, as logarithms: the smallest scale keeps its own relative precision
+            c = lobatto(np.concatenate([values / norm, np.log(norm)], axis=1).T)
+            if np.abs(c[:, -2:]).max() <= 4e-16 * max(1.0, np.abs(c[-1]).max()):
+                made = np.polynomial.chebyshev.chebvander((logs - middle) / half, n) @ c.T
+                return np.asarray(made[:, :-1] * np.exp(made[:, -1:]))
     return compute(tau)
 
 

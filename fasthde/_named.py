@@ -362,7 +362,7 @@ def _selu() -> Named:
     return Named(lambda t: scale * elu.f(t), lambda t: scale * slope(t), (0.0,))
 
 
-def _polynomial(coefficients: Any = (0.0, 1.0)) -> Named:
+def _polynomial(coefficients: Any) -> Named:
     c = np.asarray(coefficients, dtype=np.float64)
     poly = np.polynomial.Polynomial(c)
     slope = poly.deriv()

@@ -496,6 +496,10 @@ def _by_name(name: str, parameters: dict[str, Any]) -> Activation:
             raise TypeError(f"{key!r} is not a parameter of {tidy!r}, which {takes}.")
     frozen: list[tuple[str, Any]] = []
     for key in known:
+        if key not in parameters and known[key].default is inspect.Parameter.empty:
+            raise ValueError(
+                f"{tidy} needs {key}=, for example activation('polynomial', coefficients=[0, 1, 0.5])."
+            )
         array = _validate.finite(key, _validate.real_array(key, parameters.get(key, known[key].default)))
         if key == "coefficients":
             if array.ndim != 1 or not array.size:

@@ -31,7 +31,7 @@ _ONE_NORM = 1e-13
 #: Pairs with 1 - |rho| below this are computed from differences: beyond, rounding of the
 #: Gram matrix costs up to `_ROUNDING` where an activation has a kink.
 _NEAR = 1e-5
-_ROUNDING = 2 * float(np.finfo(float).eps) / _NEAR**0.5
+_ROUNDING = 4 * float(np.finfo(float).eps) / _NEAR**0.5
 
 _NOWHERE = -(2**40)
 
@@ -82,12 +82,14 @@ class Kernel:
             self.series = _collapse.network(
                 network.acts, network.weights[1:], network.biases[1:], self.q, network.tangent
             )
-            self.error = max(self.series.error, floor)
+            self.error = max(4 * self.series.error, floor)  # its values are rounded, too
             one = _angular.evaluate(self.series, np.zeros(1), np.full(1, 2.0))
             self.diagonals = [np.full(x.shape[0], v) for v in one[:, 0]]
             return
         self._build()
         self.error = max(self.error, floor)
+        if any(layer.kind == "closed" for layer in self.layers):  # a large variance magnifies 1 - rho
+            self.near = max(self.near, _NEAR)
 
     def _build(self) -> None:
         """Variances, layers and diagonals, from the first layer to the last."""

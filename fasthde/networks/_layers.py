@@ -82,9 +82,9 @@ class Layer:
             order, tail = _order(act, q, tangent)
             self.kind = "series" if tail <= _TAIL or named.dual is None else "closed"
             if self.kind == "series":
+                self.error = _TAIL
                 if tail > _TAIL:
                     self.limit = float((_TAIL / tail) ** (1.0 / order))
-                    self.error = _TAIL
                 a = _hermite.hermite(named, act._mesh, order, np.sqrt(q))
                 coefficients = np.zeros((-(-a.shape[1] // kernels.STEPS) * kernels.STEPS, q.size))
                 coefficients[: a.shape[1]] = a.T
