@@ -150,7 +150,8 @@ def integrals(
     affine: Array | None = None,
     threads: int | None = None,
 ) -> tuple[Array, Array]:
-    """E f(u) f(v), E f'(u) f'(v) and E (a -+ b)^2/2 of pairs, shape (pairs, 4); errors of the first two and their sizes, alike.
+    """E f(u) f(v), E f'(u) f'(v) and E (a -+ b)^2/2 of pairs, shape (pairs, 4); errors and sizes of the first
+    two, (pairs, 4) too.
 
     a = affine[:, 0] f(u) + affine[:, 1] and b = affine[:, 2] f(v) + affine[:, 3].
     """
