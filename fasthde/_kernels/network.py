@@ -273,13 +273,3 @@ def beyond(rho, limit, diagonal, count, found):
                     found[count, 1] = j
                     count += 1
     return count
-
-
-@kernel
-def mirror_block(block, out):
-    """out[j, i] = block[i, j], in tiles that stay in the first-level cache."""
-    for i0 in range(0, block.shape[0], 16):
-        for j0 in range(0, block.shape[1], 16):
-            for j in range(j0, min(j0 + 16, block.shape[1])):
-                for i in range(i0, min(i0 + 16, block.shape[0])):
-                    out[j, i] = block[i, j]
