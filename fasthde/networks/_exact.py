@@ -71,7 +71,6 @@ class Kernel:
         self.x = x
         self.symmetric = y is None
         self.y = x if y is None else y
-        self.transposed = np.ascontiguousarray(self.y.T)
         self.slope = network.weights[0] / x.shape[1]
         self.norms = [np.einsum("ij,ij->i", v, v) for v in ((x,) if y is None else (x, y))]
         self.variances = [self.slope * v + network.biases[0] for v in self.norms]
@@ -137,7 +136,7 @@ class Kernel:
         gram, first, second, rho, slope = (
             work[name].ravel()[:size].reshape(shape) for name in ("gram", "first", "second", "rho", "slope")
         )
-        np.dot(self.x[rows], self.transposed[:, columns], out=gram)
+        np.dot(self.x[rows], self.y[columns].T, out=gram)
         diagonal = rows.start - columns.start if self.symmetric else _NOWHERE
         found = work["found"]
         network = self.network
