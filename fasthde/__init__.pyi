@@ -14,6 +14,15 @@ from fasthde.activations import Activation as Activation
 from fasthde.activations import ActivationMoments as ActivationMoments
 from fasthde.activations import DualResult as DualResult
 from fasthde.activations import activation as activation
+from fasthde.compression import CompressedMLP as CompressedMLP
+from fasthde.compression import CompressedNetwork as CompressedNetwork
+from fasthde.compression import QuantizedActivation as QuantizedActivation
+from fasthde.compression import TernaryWeights as TernaryWeights
+from fasthde.compression import compress_mlp as compress_mlp
+from fasthde.compression import compress_network as compress_network
+from fasthde.compression import quantize_activation as quantize_activation
+from fasthde.compression import sparse_ternary_weights as sparse_ternary_weights
+from fasthde.compression import ternarize as ternarize
 from fasthde.coupled import information_plus_noise as information_plus_noise
 from fasthde.coupled import mixture as mixture
 from fasthde.coupled import separable as separable
