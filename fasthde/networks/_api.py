@@ -284,6 +284,7 @@ def _deliver(
                     slice(j.start - columns.start, j.stop - columns.start),
                 )
                 outs[0](i, j, *(blocks[k][here] for k in keep))
+            del blocks  # before the next ones are made
         return {}
     if isinstance(outs[0], str | os.PathLike):
         _exact.into_files(kernel, outs, keep, limit or _STREAM_LIMIT, threads)

@@ -276,9 +276,12 @@ def parts(kernel: Kernel, count: int, limit: int, threads: int | None) -> Any:
             run(kernel, rows, columns, consume, threads)
             if kernel.symmetric and top == left:
                 for block in blocks:
-                    low = np.tril_indices(block.shape[0], -1)
-                    block[low] = block.T[low]
+                    for start in range(
+                        ROWS, block.shape[0], ROWS
+                    ):  # whole index arrays would weigh as much again
+                        block[start:, start - ROWS : start] = block[start - ROWS : start, start:].T
             yield rows, columns, blocks
+            del blocks  # before the next ones are made
 
 
 def pieces(rows: slice, columns: slice, entries: int) -> Any:
@@ -308,9 +311,10 @@ def into_files(
             for stream, head, block in zip(streams, heads, [blocks[k] for k in keep], strict=True):
                 _write_rows(stream.fileno(), head, shape[1], rows, columns.start, block)
                 if kernel.symmetric and rows != columns:
-                    _write_rows(
-                        stream.fileno(), head, shape[1], columns, rows.start, np.ascontiguousarray(block.T)
-                    )
+                    other = np.ascontiguousarray(block.T)
+                    _write_rows(stream.fileno(), head, shape[1], columns, rows.start, other)
+                    del other
+            del block, blocks
 
     def nested(rest: list[str | os.PathLike[str]], streams: list[Any]) -> None:
         if rest:
