@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fasthde import _validate as check
+from fasthde._plot_network import dual as dual
+from fasthde._plot_network import network as network
 
 if TYPE_CHECKING:
     from fasthde._check import CheckResult
