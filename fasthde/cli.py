@@ -234,6 +234,7 @@ def _parser() -> argparse.ArgumentParser:
     curve.add_argument("--out", metavar="FILE", help="table to write (.csv)")
     curve.set_defaults(run=_curve)
     _add_law(commands)
+    _add_network(commands)
     info = commands.add_parser("info", help="versions, threads and the state of the compilation cache")
     info.set_defaults(run=_info)
     return parser
@@ -283,11 +284,102 @@ def _add_law(commands: Any) -> None:
     law.set_defaults(run=_law, steps=[])
 
 
+def _add_network(commands: Any) -> None:
+    from fasthde import _cli_network as parts
+
+    net = commands.add_parser(
+        "network",
+        help="a deep network as its kernels see it: coefficients by layer, dual functions, limiting spectrum",
+        description="Hermite coefficients, conjugate and tangent kernels of a deep network with random weights, layer "
+        "by layer, where many layers lead, and the limiting spectrum of the kernel of Gaussian data.",
+        epilog="example: fasthde network --activation relu --depth 3 --widths 2000,1000,1000 --simulate 1000 "
+        "--plot net.png",
+    )
+    net.add_argument(
+        "--activation",
+        type=parts.activations,
+        default="relu",
+        metavar="NAME[:PARAMETER],...",
+        help="activation of all layers, or one a layer (default: relu); as leaky_relu:0.1, polynomial:0:1:0.5",
+    )
+    net.add_argument(
+        "--depth",
+        type=_whole(1, 1000),
+        metavar="L",
+        help="layers (default: as many as activations, or widths)",
+    )
+    net.add_argument(
+        "--widths",
+        type=parts.widths,
+        metavar="W1,W2,...",
+        help="units of the layers, one for all or one a layer (default: infinitely wide)",
+    )
+    net.add_argument(
+        "--samples",
+        type=_whole(2, 1_000_000_000),
+        metavar="N",
+        help="samples beside the widths (default: those of --simulate, or 1000)",
+    )
+    net.add_argument(
+        "--ratio",
+        type=_ratio,
+        default=0.5,
+        metavar="C",
+        help="dimension over samples of the data (default: 0.5)",
+    )
+    net.add_argument(
+        "--atoms",
+        type=_atoms,
+        default="1",
+        metavar="T1[:K1],T2[:K2],...",
+        help="eigenvalues of the covariance of the data, with multiplicities (default: 1)",
+    )
+    for option, positive, default in (("--weight-variance", True, "1"), ("--bias-variance", False, "0")):
+        net.add_argument(
+            option,
+            type=parts.variances(positive=positive),
+            default=default,
+            metavar="V1,V2,...",
+            help=f"one for all or one a layer (default: {default})",
+        )
+    net.add_argument(
+        "--form",
+        choices=tuple(parts.FORMS),
+        default="centered",
+        help="take the mean off each activation (default), set its variance to 1 as well, or leave it as it is",
+    )
+    net.add_argument(
+        "--kernel",
+        choices=("conjugate", "tangent"),
+        default="conjugate",
+        help="whose spectrum to print (default: conjugate)",
+    )
+    net.add_argument(
+        "--simulate",
+        type=_whole(10, 1_000_000),
+        metavar="N",
+        help="compare with the kernel of N Gaussian samples; with --widths, of one network drawn",
+    )
+    net.add_argument("--seed", type=_seed, default=0, help="seed of the simulation (default: 0)")
+    net.add_argument("--plot", metavar="FILE", help="picture to write (.png, .pdf, .svg)")
+    net.add_argument("--out", metavar="FILE", help="table of the layers to write (.csv)")
+    net.add_argument("--spectrum", metavar="FILE", help="table of the spectrum to write (.csv): x, pdf, cdf")
+    net.add_argument(
+        "--points",
+        type=_whole(2, 1_000_000),
+        default=500,
+        metavar="N",
+        help="rows of --spectrum for each interval of the support (default: 500)",
+    )
+    net.set_defaults(run=_network)
+
+
 def _check_outputs(args: argparse.Namespace, source: str | None = None) -> None:
     """Refuse an impossible destination before any work is done; ``source`` is a file that is read."""
     for option, path, kinds in (
         ("--plot", args.plot, (".png", ".pdf", ".svg")),
         ("--out", args.out, (".csv",)),
+        ("--spectrum", getattr(args, "spectrum", None), (".csv",)),
     ):
         if path is None:
             continue
@@ -470,11 +562,18 @@ def _draw(
     plot.save(ax, args.plot)
 
 
-# ----------------------------------------------------------------------------------------------- law, info
+# -------------------------------------------------------------------------------------- law, network, info
 
 
 def _law(args: argparse.Namespace) -> None:
     from fasthde._cli_law import run
+
+    _check_outputs(args)
+    run(args)
+
+
+def _network(args: argparse.Namespace) -> None:
+    from fasthde._cli_network import run
 
     _check_outputs(args)
     run(args)
