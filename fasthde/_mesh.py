@@ -28,6 +28,7 @@ _TOLERANCE = 1e-13
 #: second, two kinks at most.
 _NARROW = (2.0**-9, 2.0**-13)
 _MANY_KINKS = 64
+_MANY_PIECES = 20_000
 
 #: Gauss-Legendre nodes of a piece.
 NODES = 24
@@ -138,6 +139,11 @@ class Mesh:
             left, right = left[~(smooth | narrow)], right[~(smooth | narrow)]
             middle = (left + right) / 2
             left, right = np.concatenate([left, middle]), np.concatenate([middle, right])
+            if left.size > _MANY_PIECES:
+                raise ValueError(
+                    f"{self.name} oscillates too fast between {a:g} and {b:g}: more than {_MANY_PIECES} pieces would be "
+                    "needed. Choose a smaller variance."
+                )
         return np.sort(np.concatenate(done)), np.sort(np.concatenate(failed))
 
     def _merged(self, ends: Array) -> Array:

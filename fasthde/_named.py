@@ -122,10 +122,19 @@ def _gelu_hermite(order: int, tau: Array) -> Array:
 
 def _exponential_hermite(order: int, tau: Array, sign: float) -> Array:
     """Coefficients of exp(tau t), sign 1, or those of exp(i tau t) without the powers of i, sign -1."""
+    from scipy.special import gammaln
+
     k = np.arange(1, order + 1)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         start = np.exp(sign * tau**2 / 2)[..., None]
-    return np.concatenate([start, start * np.cumprod(tau[..., None] / np.sqrt(k), axis=-1)], axis=-1)
+        out = np.concatenate([start, start * np.cumprod(tau[..., None] / np.sqrt(k), axis=-1)], axis=-1)
+        if (
+            sign < 0 and tau.max(initial=0.0) > 30
+        ):  # the first coefficients underflow, the later ones need not
+            k = np.arange(order + 1)
+            far = np.exp(k * np.log(tau)[..., None] - (tau**2)[..., None] / 2 - gammaln(k + 1) / 2)
+            out = np.where(tau[..., None] > 30, far, out)
+    return out
 
 
 def _exp_hermite(order: int, tau: Array) -> Array:

@@ -112,8 +112,8 @@ def finite_width_law(
     companion, :math:`\times\, n/p`, then a layer each of :math:`\times\, b^2`, :math:`+\, (1 - b^2)`, sample
     covariance :math:`(n/w_l)` (Fan & Wang 2020). For another trace the first layer is taken at
     :math:`\tau^2 = \operatorname{tr} C/p`: :math:`\times\, a_1^2/(\tau^2 v)` and :math:`+\, a_*^2/v` with v the
-    variance of :math:`\varphi(\tau\xi)`. Activations are centred: otherwise their means, travelling on, change the
-    next layer's coefficients.
+    variance of :math:`\varphi(\tau\xi)`. Activations are always centred. Those with a mean obey no such chain: the mean
+    of a layer's features is a random vector that all units of the next layer share.
 
     Examples
     --------
