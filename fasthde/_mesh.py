@@ -141,8 +141,8 @@ class Mesh:
             left, right = np.concatenate([left, middle]), np.concatenate([middle, right])
             if left.size > _MANY_PIECES:
                 raise ValueError(
-                    f"{self.name} oscillates too fast between {a:g} and {b:g}: more than {_MANY_PIECES} pieces would be "
-                    "needed. Choose a smaller variance."
+                    f"{self.name} oscillates too fast between {a:g} and {b:g}: it would need more than {_MANY_PIECES} "
+                    "pieces. Choose a smaller variance."
                 )
         return np.sort(np.concatenate(done)), np.sort(np.concatenate(failed))
 
