@@ -1,8 +1,9 @@
 """Functions of the angle between two points as one Chebyshev series over all angles.
 
 With rho = sin psi the coordinate is t = sqrt(2) sin(psi/2) = (sqrt(1 + rho) - sqrt(1 - rho))/sqrt(2) in [-1, 1]: a
-function with square-root singularities at rho = +-1, as every dual function of a kinked activation has, is analytic
-in t. A composition of such functions (a whole network on inputs of one norm) is one again.
+function with square-root singularities at rho = +-1, as every dual function of an activation with a kink at 0 has, is
+analytic in t; a kink elsewhere, at a, leaves terms like exp(-a^2/(1 -+ rho)), smooth but of longer series. A
+composition of such functions (a whole network on inputs of one norm) is one again.
 """
 
 from __future__ import annotations

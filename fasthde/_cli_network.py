@@ -328,6 +328,8 @@ def _deep(net: Net) -> str:
         where = "falls to 0" if found.variance == 0.0 else "grows without bound"
         steady = 0.001 < found.growth < 1000.0
         pace = f"in the end by a factor {found.growth:.6g} a layer" if steady else "ever faster"
+        if steady and abs(found.growth - 1.0) < 1e-5:
+            pace = "more slowly than by any factor a layer"
         lines.append(f"  variance: {where}, {pace}")
         if not steady and act.degree is None:  # no limit to speak of
             return "\n".join(lines)

@@ -4,14 +4,14 @@ Equations, for the correlation rho of two points at one layer:
 
 * collapsed: kappa = sum_k c_k T_k(t), ``t = (sqrt(1 + rho) - sqrt(1 - rho))/sqrt(2)``. Functions of the angle are
   analytic in t on the whole of [-1, 1] (t = sqrt(2) sin(psi/2) where rho = sin psi), where a polynomial in rho stalls
-  at both ends; 45 coefficients reach rounding for the powers of the positive part, at one square root of each gap;
+  at both ends; 40 coefficients reach rounding for the powers of the positive part, at one square root of each gap;
 * series: kappa = sum_k a_k(x) a_k(y) rho^k (Mehler), and its derivative by the same Horner steps, over as many terms
   as the largest |rho| of 64 entries needs.
 
 Source: Daniely, Frostig and Singer (2016) for duals; Jacot, Gabriel and Hongler (2018) for the tangent kernel.
 
 Why this form: eight steps of the recurrence a pass keep the running sums of 64 entries in registers and make each
-pass a straight line of vector code: 1.5 ns an entry for two sums of 45 terms, 4.4 ns with the recurrence outermost.
+pass a straight line of vector code: 1.5 ns an entry for two sums of 40 terms, 4.4 ns with the recurrence outermost.
 """
 
 import numpy as np

@@ -40,8 +40,8 @@ class QuantizedActivation(Record):
         E phi(tau xi), which was subtracted: ``phi - mean`` is what the step function stands for.
     mismatch : ndarray, shape (5,)
         Step function less activation, relative to ``E phi**2`` of the centred activation, in the order of
-        `COEFFICIENTS`: mean/sqrt(E phi**2), tau**2 (E phi')**2, tau**4 (E phi'')**2/2, E phi**2, tau**2
-        E[phi'**2 + phi phi''].
+        `COEFFICIENTS`: ``mean/sqrt(E phi**2)``, ``tau**2 (E phi')**2``, ``tau**4 (E phi'')**2/2``, ``E phi**2``,
+        ``tau**2 E[phi'**2 + phi phi'']``.
     shift : float
         E phi**2 of the step function less that of the activation: what to subtract from the ridge of a last layer.
     distance : float
@@ -133,7 +133,7 @@ def quantize_activation(
         Match E phi**2. Not needed in a hidden layer whose successor is quantised at its new scale, nor in the last
         layer when the ridge moves by `shift`; and three levels hardly ever can.
     keep_quadratic : bool, optional
-        Match E[phi'**2 + phi phi'']. Not needed in the last layer.
+        Match ``E[phi'**2 + phi phi'']``. Not needed in the last layer.
     weights : array_like, shape (4,), optional
         Where no step function matches: weights > 0 of slope, curvature, second and quadratic in the sum of squares, 1
         by default, and 0.1 for those not to be kept. The mean is always 0.

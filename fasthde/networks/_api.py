@@ -36,7 +36,7 @@ class NetworkKernels(Record):
         NOT_CONVERGED where ``error`` exceeds 1e-10.
     methods : str
         How each layer was computed: ``collapsed`` for inputs of one norm (the whole network is one function of the
-        angle), or for each layer homogeneous, series, closed or table.
+        angle), or for each layer homogeneous, series or closed.
     """
 
     conjugate: Array | None
@@ -117,9 +117,9 @@ def conjugate_kernel(
     Notes
     -----
     Inputs of one norm: the network is one function of the angle, a Chebyshev series built once and applied at the cost
-    of the Gram matrix. Unequal norms: each layer is a homogeneous function, a Hermite series for every point, a closed
-    form, or a table over both variances and the angle. Pairs with 1 - |rho| < 1e-5 are computed from differences of the
-    inputs. Source: Neal (1996); Cho and Saul (2009); Lee et al. (2018).
+    of the Gram matrix. Unequal norms: each layer is a homogeneous function, a Hermite series for every point, or a
+    closed form. With a kink, pairs with 1 - abs(rho) < 1e-5 are computed from differences of the inputs, and pairs
+    beyond the reach of a series one by one. Source: Neal (1996); Cho and Saul (2009); Lee et al. (2018).
 
     Examples
     --------

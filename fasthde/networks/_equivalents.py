@@ -343,8 +343,8 @@ def kernel_equivalent(
         \beta_{l,3} &= \alpha_{l,3} + b_1^2 \beta_{l-1,3} + b_2^2 \alpha_{l-1,1} \beta_{l-1,1}, \qquad
         \kappa_l^2 = \tau_l^2 + \kappa_{l-1}^2 E\varphi_l'(\tau_{l-1}\xi)^2 .
 
-    (Gu et al. 2022; Ali, Liao & Couillet 2022; for one layer on the sphere, El Karoui 2010.) The general case is the
-    second-order Taylor polynomial of an entry in the two norms and the inner product, composed layer by layer;
+    (Gu et al. 2022; Tiomoko Ali, Liao & Couillet 2022; for one layer on the sphere, El Karoui 2010.) The general case
+    is the second-order Taylor polynomial of an entry in the two norms and the inner product, composed layer by layer;
     derivatives are Hermite series. Means enter through the Gram matrix. Discontinuous activations have no finite
     tangent kernel: kappa is inf.
 

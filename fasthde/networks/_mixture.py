@@ -226,7 +226,9 @@ def statistics_of(value: Any) -> ClassStatistics:
     if isinstance(value, GaussianMixture | UnitSphere):
         return value.statistics
     if isinstance(value, np.ndarray | list):
-        return ClassStatistics.from_samples(value)
+        stats = ClassStatistics.from_samples(value)
+        stats.warn_of_norms(value)
+        return stats
     raise TypeError(
         f"data must be a GaussianMixture, a UnitSphere, ClassStatistics or an array of samples; "
         f"got {type(value).__name__}."

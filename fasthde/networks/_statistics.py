@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fasthde import _validate as check
-from fasthde._results import Record, freeze
+from fasthde._results import Record, freeze, warn_user
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
+
+#: Relative deviation of squared norms at an effective rank of 20, sqrt(2/20).
+_SPREAD = 0.32
 
 
 @dataclasses.dataclass(frozen=True, slots=True, init=False, eq=False, repr=False)
@@ -121,6 +124,15 @@ class ClassStatistics(Record):
     def classes(self) -> int:
         """Number of classes."""
         return int(self.t.size)
+
+    def warn_of_norms(self, X: ArrayLike) -> None:
+        """Warn where squared norms deviate from their mean more than equivalents allow."""
+        spread = float(np.std(self.deviations(X))) / self.tau**2
+        if spread > _SPREAD:
+            warn_user(
+                f"the squared norms of the data deviate from their mean by {spread:.2g} of it: equivalents take them "
+                "as small, of order 1/sqrt(p). Bring the rows to one norm (UnitSphere), or use the exact kernel."
+            )
 
     def deviations(self, X: ArrayLike) -> Array:
         """Squared norms about their mean, ``|x_i|**2/p - tau**2``, of order ``1/sqrt(p)``.
