@@ -49,9 +49,9 @@ def series_coefficients(act: Activation, tau: Array) -> Array | None:
     while order <= LONGEST:
         a = _hermite.hermite(named, mesh, order, extremes)
         share = np.arange(order + 1) * a**2
-        share /= share.sum(axis=1, keepdims=True)
+        share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-300)  # of a constant, nothing
         if (share[:, -8:] <= _LAST).all():
-            last = int(np.flatnonzero((share > _LAST).any(axis=0))[-1])
+            last = int(np.flatnonzero((share > _LAST).any(axis=0)).max(initial=1))
             return _hermite.hermite(named, mesh, last, tau)
         order *= 2
     return None
@@ -157,6 +157,10 @@ def integrals(
     """
     tau = np.sqrt(np.stack([qx, qy], axis=1))
     top = float(tau.max())
+    if top < 0.25:  # pieces of the size of the argument, on which rounding is relative to the values there
+        unit = 2.0 ** np.floor(np.log2(top))
+        mesh, slope = mesh.magnified(unit), None if slope is None else slope.magnified(unit)
+        tau, top = tau / unit, top / unit
     end = max(reach(mesh, float(extreme), 39.0) for extreme in (tau.min(), top))
     ends, table = mesh.table(2 * end * top)
     if slope is not None:

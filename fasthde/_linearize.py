@@ -238,6 +238,11 @@ def linearize(
     mean = float(check.finite("at", check.real_array("at", at, ndim=0), "It is a point."))
     size = check.scalar("scale", scale, positive=True)
     if regime == "LLN":
+        if K > _NODES - 8:
+            raise ValueError(
+                f"order must be at most {_NODES - 8} in the LLN regime, whose derivatives come from {_NODES} values; "
+                f"got {K}."
+            )
         f = phi if callable(phi) else activation(phi)
         kinks = f.kinks if isinstance(f, Activation) else None
         c, errors, good = taylor("phi", f, mean, K, kinks)

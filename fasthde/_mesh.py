@@ -27,7 +27,7 @@ _TOLERANCE = 1e-13
 #: A piece that is not resolved at the first width (relative to the distance from 0 beyond 1) holds a kink; at the
 #: second, two kinks at most.
 _NARROW = (2.0**-9, 2.0**-13)
-_MANY_KINKS = 64
+MOST_KINKS = 64
 _MANY_PIECES = 20_000
 
 #: Gauss-Legendre nodes of a piece.
@@ -73,7 +73,7 @@ class Mesh:
         For messages.
     """
 
-    __slots__ = ("_ends", "_found", "_powers", "f", "kinks", "name", "reach", "scale", "searching")
+    __slots__ = ("_ends", "_found", "_near", "_powers", "f", "kinks", "name", "reach", "scale", "searching")
 
     def __init__(self, f: Callable[[Array], Any], kinks: Array | None, name: str):
         self.f, self.name = f, name
@@ -84,6 +84,7 @@ class Mesh:
         self._ends = np.empty(0)
         self._found = False
         self._powers: tuple[Array, Array] | None = None
+        self._near: tuple[float, Mesh] | None = None
 
     def values(self, t: Array) -> Array:
         """The function as float64; overflow is left as inf."""
@@ -105,7 +106,7 @@ class Mesh:
 
     def _size(self) -> float:
         sizes = np.abs(self.values(np.linspace(-3.0, 3.0, 61)))
-        return float(np.max(sizes, initial=0.0, where=np.isfinite(sizes))) or 1.0
+        return float(np.max(sizes, initial=0.0, where=np.isfinite(sizes))) or 1e-300
 
     def _resolve(self, a: float, b: float, width: float) -> tuple[Array, Array]:
         """Ends of pieces between a and b, and which of them (by their left ends) stay unresolved when narrow."""
@@ -174,7 +175,7 @@ class Mesh:
         doubt: list[float] = []
         for width in np.repeat(_NARROW, 2):  # a second round where two kinks shared a piece
             ends, failed = self._resolve(-reach, reach, width)
-            if failed.size > _MANY_KINKS:
+            if failed.size > MOST_KINKS:
                 warn_user(
                     f"{self.name} is not smooth near {failed.size} points in [{-reach:g}, {reach:g}]: its moments are "
                     "good to a few digits only. Declare its kinks, or smooth it."
@@ -243,13 +244,23 @@ class Mesh:
             return b
         return (a + b) / 2
 
+    def magnified(self, unit: float) -> Mesh:
+        """The mesh of t -> f(unit t)."""
+        if self._near is None or self._near[0] != unit:
+            self.breaks(1.0)  # finds the kinks
+            self._near = unit, Mesh(lambda t: self.f(unit * t), self.kinks / unit, self.name)
+        return self._near[1]
+
     def jumps(self) -> Array:
         """Kinks at which the function itself jumps."""
         if not self.kinks.size:
             return self.kinks
-        step = 1e-9 * np.maximum(1.0, np.abs(self.kinks))
-        gap = np.abs(self.values(self.kinks + step) - self.values(self.kinks - step))
-        return self.kinks[gap > 1e-6 * (self.scale or self._size())]
+        size = np.maximum(1.0, np.abs(self.kinks))
+        gaps = [
+            np.abs(self.values(self.kinks + h * size) - self.values(self.kinks - h * size))
+            for h in (1e-9, 1e-12)
+        ]  # over a steep slope the second is a thousand times smaller
+        return self.kinks[np.minimum(*gaps) > 1e-6 * (self.scale or self._size())]
 
     def table(self, reach: float) -> tuple[Array, Array]:
         """Ends of pieces that cover [-reach, reach], and coefficients of powers of each piece's own coordinate."""

@@ -284,7 +284,7 @@ def _relu(t: Array) -> Any:
 
 
 def _step(t: Array) -> Any:
-    return np.where(t > 0, 1.0, np.where(t < 0, 0.0, 0.5))
+    return np.heaviside(t, 0.5)
 
 
 def _erf(t: Array) -> Any:
@@ -393,7 +393,7 @@ TABLE: dict[str, Callable[..., Named]] = {
     ),
     "relu": lambda: Named(
         _relu,
-        lambda t: np.where(t > 0, 1.0, 0.0),
+        lambda t: np.heaviside(t, 0.0),
         (0.0,),
         degree=1,
         hermite=_relu_hermite,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fasthde import _dual, _validate
 from fasthde import _hermite as _coefficients
-from fasthde._mesh import Mesh
+from fasthde._mesh import MOST_KINKS, Mesh
 from fasthde._named import ALIASES, TABLE, Named
 from fasthde._results import Record, Status, freeze
 
@@ -112,11 +112,27 @@ class Activation:
     """
 
     __slots__ = ("_key", "_mesh", "_named", "_slope", "name", "scale", "shift")
+    name: str
+    scale: float
+    shift: float
+    _named: Named
+    _key: tuple[Any, ...]
+    _mesh: Mesh
+    _slope: Mesh | None
 
     def __init__(self, name: str, named: Named, key: Any, mesh: Mesh, scale: float = 1.0, shift: float = 0.0):
-        self.name, self._named, self._key, self._mesh = name, named, key, mesh
-        self.scale, self.shift = float(scale), float(shift)
-        self._slope: Mesh | None = None
+        if not (np.isfinite(scale) and np.isfinite(shift)):
+            raise ValueError(
+                f"an activation must be scaled and shifted by finite numbers; got {scale} * {name} + {shift}."
+            )
+        values = {"name": name, "_named": named, "_key": key, "_mesh": mesh, "_slope": None}
+        for attribute, value in {**values, "scale": float(scale), "shift": float(shift)}.items():
+            object.__setattr__(self, attribute, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(
+            f"an Activation is immutable; make a new one, for example 2 * act + 1, to change {name}."
+        )
 
     # ------------------------------------------------------------------------------------------ what it is
 
@@ -181,7 +197,9 @@ class Activation:
         self._need_derivative()
         if self._slope is None:
             self._mesh.breaks(8.0)
-            self._slope = Mesh(self._df, self._mesh.kinks, f"the derivative of {self.name}")
+            made = Mesh(self._df, self._mesh.kinks, f"the derivative of {self.name}")
+            object.__setattr__(self, "_slope", made)
+            return made
         return self._slope
 
     # ------------------------------------------------------------------------------------------ numbers
@@ -308,12 +326,14 @@ class Activation:
         size = np.full(r.shape, np.nan)
         good = ~bad
         if good.any():
-            value[good], error[good], size[good] = _dual.dual(
-                self, x[good], y[good], 1.0 - r[good], 1.0 + r[good], derivative
-            )
+            with np.errstate(all="ignore"):
+                value[good], error[good], size[good] = _dual.dual(
+                    self, x[good], y[good], 1.0 - r[good], 1.0 + r[good], derivative
+                )
         status = np.where(bad, Status.INVALID, Status.CONVERGED)
         with np.errstate(invalid="ignore"):
             status[good & ~(error <= 1e-10 * size)] = Status.NOT_CONVERGED
+        status[np.isinf(value)] = Status.DIVERGES  # beyond the range of numbers
         if r.ndim == 0:
             single = DualResult(float(value), float(error), Status(int(status)))
             return single if full_output else single.value
@@ -323,7 +343,7 @@ class Activation:
 
     def _affine(self, scale: float, shift: float) -> Activation:
         made = Activation(self.name, self._named, self._key, self._mesh, scale, shift)
-        made._slope = self._slope
+        object.__setattr__(made, "_slope", self._slope)
         return made
 
     def __mul__(self, factor: Any) -> Activation:
@@ -343,6 +363,9 @@ class Activation:
 
     def __sub__(self, term: Any) -> Activation:
         return self + (-term) if _is_number(term) else NotImplemented
+
+    def __rsub__(self, term: Any) -> Activation:
+        return -self + term if _is_number(term) else NotImplemented
 
     def __neg__(self) -> Activation:
         return self * -1.0
@@ -392,7 +415,7 @@ class Activation:
     # ------------------------------------------------------------------------------------------ as an object
 
     def _identity(self) -> tuple[Any, ...]:
-        return (self._key, self.scale, self.shift)
+        return (tuple(_token(part) for part in self._key), self.scale, self.shift)
 
     def __eq__(self, other: object) -> bool:
         return self._identity() == other._identity() if isinstance(other, Activation) else NotImplemented
@@ -401,7 +424,7 @@ class Activation:
         return hash(self._identity())
 
     def __reduce__(self) -> Any:
-        return _rebuild, self._identity()
+        return _rebuild, (self._key, self.scale, self.shift)
 
     def __repr__(self) -> str:
         text = self.name if self.scale == 1.0 else f"{self.scale:.6g} * {self.name}"
@@ -474,11 +497,15 @@ def activation(
             f"phi must be a name or a vectorised callable; got {_validate._show(phi)}. "
             'For example activation("relu") or activation(numpy.tanh).'
         )
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name must be a string; got {_validate._show(name)}.")
     if parameters:
         raise TypeError(
             f"{', '.join(parameters)}: parameters belong to named activations. Bind them in the callable."
         )
     given = None if kinks is None else _validate.finite("kinks", _validate.real_array("kinks", kinks, ndim=1))
+    if given is not None and given.size > MOST_KINKS:
+        raise ValueError(f"kinks must be at most {MOST_KINKS}; got {given.size}. Smooth the activation.")
     return _from_callable(phi, given, derivative, name)
 
 
@@ -528,6 +555,11 @@ def _from_callable(
     probe = np.linspace(-3.0, 3.0, 7)
     with np.errstate(all="ignore"):
         _validate.vectorised(label, f, probe)
+        if np.asarray(f(probe)).dtype in (np.float32, np.float16):
+            raise TypeError(
+                f"{label} must compute in float64; it returns {np.asarray(f(probe)).dtype}, whose rounding "
+                "looks like kinks."
+            )
         values = _validate.real_array(f"{label}(t)", f(probe))
         if df is not None:
             _validate.vectorised("derivative", df, probe)
@@ -552,6 +584,17 @@ def _rebuild(key: tuple[Any, ...], scale: float, shift: float) -> Activation:
         _, f, kinks, df, label = key
         base = _from_callable(f, None if kinks is None else np.array(kinks), df, label)
     return base._affine(scale, shift)
+
+
+def _token(part: Any) -> Any:
+    """A part of a key itself; a callable that is not hashable, or does not compare to a truth value, by identity."""
+    if callable(part):
+        try:
+            hash(part)
+            return part if isinstance(part == part, bool) else id(part)
+        except TypeError:
+            return id(part)
+    return part
 
 
 def _scales(tau: Any) -> Array:

@@ -761,3 +761,74 @@ def test_strings_and_complex_numbers_are_refused():
         act.dual(0.5 + 0j)
     with pytest.raises(TypeError, match="tau"):
         act.hermite(3, "one")
+
+
+def test_immutable():
+    """Named activations are shared by everybody."""
+    with pytest.raises(AttributeError, match="immutable"):
+        fh.activation("relu").scale = 3.0
+    assert fh.activation("relu").dual(1.0) == 0.5
+    assert (1 - fh.activation("relu"))(2.0) == -1.0
+    for number in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="finite"):
+            fh.activation("relu") * number
+
+
+def test_callables_by_identity():
+    """A callable need not be hashable, nor compare to a truth value."""
+
+    class Odd:
+        __hash__ = None
+
+        def __eq__(self, other):
+            return np.array([True, False])
+
+        def __call__(self, t):
+            return np.tanh(t)
+
+    one, other = Odd(), Odd()
+    assert fh.activation(one) == fh.activation(one)
+    assert fh.activation(one) != fh.activation(other)
+    assert hash(fh.activation(one)) == hash(fh.activation(one))
+    np.testing.assert_allclose(
+        fh.conjugate_kernel(np.eye(3), one, 2), fh.conjugate_kernel(np.eye(3), "tanh", 2), atol=1e-14
+    )
+
+
+@pytest.mark.parametrize("q", [1e-20, 1e-12, 1e-6])
+def test_tiny_variances_keep_relative_precision(q):
+    relu = fh.activation(lambda t: np.maximum(t, 0.0), kinks=[0.0])
+    np.testing.assert_allclose(relu.dual(0.5, q, q), fh.activation("relu").dual(0.5, q, q), rtol=1e-14)
+    np.testing.assert_allclose(fh.activation("hard_tanh").dual(0.5, q, q), 0.5 * q, rtol=1e-14)
+
+
+def test_a_steep_slope_is_no_jump():
+    steep = fh.activation(lambda t: np.clip(2000 * t, -1, 1))
+    assert steep.continuous
+    want = 2000.0**2 * math.erf(1 / 2000 / math.sqrt(2))
+    np.testing.assert_allclose(steep.moments().slope_second, want, rtol=1e-8)
+    assert not fh.activation(lambda t: np.where(t > 1e-3, 1.0, -1.0)).continuous
+
+
+def test_constants_zeros_and_overflow():
+    constant = fh.activation("polynomial", coefficients=[5.0])
+    np.testing.assert_allclose(constant.dual([0.0, 0.5, 1.0]), 25.0, rtol=1e-15)
+    assert (0 * fh.activation("tanh")).dual(0.5) == 0.0
+    both = fh.network_kernels(np.eye(3), 0 * fh.activation("hard_tanh") + 2.0, 2)
+    np.testing.assert_allclose(both.conjugate, 4.0, rtol=1e-14)
+    np.testing.assert_allclose(both.tangent, 4.0, rtol=1e-14)
+    assert fh.activation("exp").dual(0.5, 1e4, 1e4, full_output=True).status is fh.Status.DIVERGES
+    assert np.isnan(fh.activation("step")(np.nan))
+    with pytest.raises(ValueError, match="order must be at most"):
+        fh.linearize("tanh", "LLN", order=35)
+
+
+def test_more_refusals():
+    with pytest.raises(TypeError, match="float64"):
+        fh.activation(lambda t: np.tanh(t.astype(np.float32)))
+    with pytest.raises(ValueError, match="at most 64"):
+        fh.activation(np.tanh, kinks=np.linspace(-3, 3, 2000))
+    with pytest.raises(TypeError, match="name"):
+        fh.activation(np.tanh, name=5)
+    with pytest.raises(ValueError, match="coefficients"):
+        fh.activation("polynomial")

@@ -262,8 +262,9 @@ def _kernels(
     biases = (*_per_map("bias_variance", bias_variance, maps, positive=False), *(() if readout else (0.0,)))
     threads = _validate.threads(threads)
     limit = None if memory_limit is None else _validate.integer("memory_limit", memory_limit, 1)
-    kernel = _exact.Kernel(x, y, _exact.Network(acts, weights, biases, tangent))
-    made = _deliver(kernel, outs, limit, threads, which)
+    with np.errstate(all="ignore"):  # what overflows is refused by name
+        kernel = _exact.Kernel(x, y, _exact.Network(acts, weights, biases, tangent))
+        made = _deliver(kernel, outs, limit, threads, which)
     methods = ", ".join(layer.kind for layer in kernel.layers) or "collapsed"
     status = Status.CONVERGED if kernel.error <= 1e-10 else Status.NOT_CONVERGED
     return NetworkKernels(made.get("conjugate"), made.get("tangent"), kernel.error, status, methods)

@@ -167,7 +167,8 @@ class Kernel:
                 )  # fmt: skip
         out = [first, second] if network.tangent else [first]
         if count:
-            self._correct(out, rows, columns, np.unique(found[:count], axis=0).T)
+            with np.errstate(all="ignore"):  # of constants: 0/0
+                self._correct(out, rows, columns, np.unique(found[:count], axis=0).T)
         if self.symmetric:
             i = np.arange(max(0, -diagonal), min(shape[0], shape[1] - diagonal))
             for block, values in zip(out, self.diagonals, strict=True):

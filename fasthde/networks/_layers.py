@@ -128,6 +128,7 @@ def _order(act: Activation, q: Array, tangent: bool) -> tuple[int, float]:
     # summed from the far end, plus what the longest series leaves out: no rounding of the sum in short tails
     beyond = np.maximum(total - terms.sum(axis=1), 0.0)
     beyond[beyond <= 64 * _EPS * total] = 0.0
+    total = np.maximum(total, 1e-300)
     left = (np.cumsum(terms[:, ::-1], axis=1)[:, ::-1] + beyond[:, None]) / total[:, None]
     worst = left.max(axis=0)  # worst[k]: share of the terms from k on
     short = np.flatnonzero(worst <= _TAIL)
