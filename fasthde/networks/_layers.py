@@ -119,22 +119,21 @@ def _order(act: Activation, q: Array, tangent: bool) -> tuple[int, float]:
     """Length of the series, and the share of E phi'^2 (of E phi^2, without a derivative) that it leaves out."""
     named, mesh = act._named, act._mesh
     tau = np.sqrt(np.array([q.min(), q.max()]))
-    k = np.arange(_dual.LONGEST + 1)
-    a = _hermite.hermite(named, mesh, _dual.LONGEST, tau)
-    if tangent and act.continuous:
-        terms, total = k * a**2 / tau[:, None] ** 2, _hermite.second(act._slope_mesh(), tau)
-    else:
-        terms, total = a**2, _hermite.second(mesh, tau)
-    # summed from the far end, plus what the longest series leaves out: no rounding of the sum in short tails
-    beyond = np.maximum(total - terms.sum(axis=1), 0.0)
-    beyond[beyond <= 64 * _EPS * total] = 0.0
+    smooth = tangent and act.continuous
+    total = _hermite.second(act._slope_mesh() if smooth else mesh, tau)
     total = np.maximum(total, 1e-300)
-    left = (np.cumsum(terms[:, ::-1], axis=1)[:, ::-1] + beyond[:, None]) / total[:, None]
-    worst = left.max(axis=0)  # worst[k]: share of the terms from k on
-    short = np.flatnonzero(worst <= _TAIL)
-    if short.size:
-        return max(int(short[0]) - 1, 3), _TAIL
-    return _dual.LONGEST, float(beyond.max() / total.max())
+    for longest in (128, _dual.LONGEST):
+        k = np.arange(longest + 1)
+        a = _hermite.hermite(named, mesh, longest, tau)
+        terms = k * a**2 / tau[:, None] ** 2 if smooth else a**2
+        # summed from the far end, plus what the longest series leaves out: no rounding of the sum in short tails
+        beyond = np.maximum(total - terms.sum(axis=1), 0.0)
+        beyond[beyond <= 64 * _EPS * total] = 0.0
+        left = (np.cumsum(terms[:, ::-1], axis=1)[:, ::-1] + beyond[:, None]) / total[:, None]
+        short = np.flatnonzero(left.max(axis=0) <= _TAIL)  # by the share of the terms from k on
+        if short.size:
+            return max(int(short[0]) - 1, 3), _TAIL
+    return _dual.LONGEST, float((beyond / total).max())
 
 
 def second(act: Activation, q: Array) -> Array:
