@@ -198,7 +198,7 @@ def network_kernels(
     memory_limit: int | None = None,
     threads: int | None = None,
 ) -> NetworkKernels:
-    """Conjugate and tangent kernels together, at little more than the cost of one.
+    """Conjugate and tangent kernels together, from one pass over the Gram matrix.
 
     Parameters
     ----------
