@@ -41,7 +41,7 @@ _HALVINGS = 6
 
 def series_coefficients(act: Activation, tau: Array) -> Array | None:
     """Hermite coefficients of the base function at every tau, until they vanish; None where they do not."""
-    extremes = np.array([tau.min(), tau.max()])
+    extremes = probes(tau)
     named, mesh = act._named, act._mesh
     if mesh.kinks.size and act.degree is None and named.hermite is None:
         return None  # a kink: powers of k
@@ -55,6 +55,12 @@ def series_coefficients(act: Activation, tau: Array) -> Array | None:
             return _hermite.hermite(named, mesh, last, tau)
         order *= 2
     return None
+
+
+def probes(tau: Array) -> Array:
+    """The extremes and eight scales a decade between: a bump of f needs its longest series at the scale of the bump."""
+    decades = np.log10(tau.max() / tau.min())
+    return np.geomspace(tau.min(), tau.max(), 3 + int(np.ceil(8 * min(decades, 40.0))))
 
 
 def dual(
@@ -164,16 +170,12 @@ def integrals(
     end = max(reach(mesh, float(extreme), 39.0) for extreme in (tau.min(), top))
     ends, table = mesh.table(2 * end * top)
     if slope is not None:
-        slope._ends, slope.reach = (
-            ends,
-            mesh.reach,
-        )  # the derivative is as smooth as the function, piece by piece
-        derivative = slope.table(2 * end * top)[1]
+        derivative = slope.on(ends)  # as smooth as the function, piece by piece
     else:
         derivative = np.empty((0, NODES))
     if affine is None:
         affine = np.zeros((lo.size, 4))
-    kinks = mesh.kinks
+    kinks = np.union1d(mesh.kinks, _sharp(ends, float(tau.min())))
     odd = (-1.0) ** np.arange(NODES)
     reflected = (
         np.ascontiguousarray(-ends[::-1]),
@@ -201,6 +203,13 @@ def integrals(
         )  # fmt: skip
         out[index], error[index] = values, errors
     return out, error
+
+
+def _sharp(ends: Array, tau: float) -> Array:
+    """Ends of pieces that are narrow at the scale tau, where f all but jumps: outer pieces must end there, too."""
+    narrow = np.diff(ends) < 0.1 * tau
+    places = ends[np.append(narrow, False) | np.insert(narrow, 0, False)]
+    return places if places.size <= 32 else np.empty(0)
 
 
 class _Bell(NamedTuple):

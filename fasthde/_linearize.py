@@ -345,7 +345,9 @@ def _fit(f: Function, at: float, h: float, order: int) -> _Fit | None:
     table = _monomials(max(_NODES, order + 1))[: order + 1]
     power = h ** -np.arange(order + 1.0)
     # what is kept carries the noise of a coefficient each; what is cut is of its size and falls geometrically
-    used = np.abs(table[:, : min(kept + 4, _NODES)]).sum(axis=1)
+    # (a coefficient beyond those kept, of the noise of the first columns that reach it)
+    reached = np.minimum(np.maximum(kept, np.arange(order + 1) + 1) + 4, _NODES)
+    used = np.cumsum(np.abs(table), axis=1)[np.arange(order + 1), reached - 1]
     errors = (
         2.0 * noise * used + (tail > 4.0 * noise) * tail * np.abs(table[:, :_NODES]).sum(axis=1)
     ) * power

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -24,9 +25,12 @@ Array = NDArray[np.float64]
 _POINTS = 20
 _TOLERANCE = 1e-13
 
-#: A piece that is not resolved at the first width (relative to the distance from 0 beyond 1) holds a kink; at the
-#: second, two kinks at most.
-_NARROW = (2.0**-9, 2.0**-13)
+#: A piece that is not resolved at the first width (relative to the distance from 0 beyond 1) holds a kink, unless it
+#: is resolved at a later one; then two kinks, or a steep slope, shared it. The last is that of declared functions.
+_NARROW = (2.0**-9, 2.0**-13, 2.0**-20)
+_FINEST = 2.0**-15
+#: Of the grids of a search; a kink hides where it lies within 1e-3 of a piece's width from its end: two grids do not.
+_OFFSETS = (0.0271828182, 0.0193147181)
 MOST_KINKS = 64
 _MANY_PIECES = 20_000
 
@@ -53,6 +57,15 @@ def lobatto(f: Array) -> Array:
     return c
 
 
+def _distinct(points: Array) -> Array:
+    """Sorted, without those that two grids located to different last digits."""
+    kept: list[float] = []
+    for point in np.unique(points).tolist():
+        if not kept or point - kept[-1] > 2e-6 * max(1.0, abs(point)):
+            kept.append(point)
+    return np.array(kept)
+
+
 @functools.cache
 def _to_powers() -> Array:
     """From Chebyshev coefficients to those of powers."""
@@ -73,7 +86,19 @@ class Mesh:
         For messages.
     """
 
-    __slots__ = ("_ends", "_found", "_near", "_powers", "f", "kinks", "name", "reach", "scale", "searching")
+    __slots__ = (
+        "_ends",
+        "_found",
+        "_lock",
+        "_near",
+        "_powers",
+        "f",
+        "kinks",
+        "name",
+        "reach",
+        "scale",
+        "searching",
+    )
 
     def __init__(self, f: Callable[[Array], Any], kinks: Array | None, name: str):
         self.f, self.name = f, name
@@ -85,6 +110,7 @@ class Mesh:
         self._found = False
         self._powers: tuple[Array, Array] | None = None
         self._near: tuple[float, Mesh] | None = None
+        self._lock = threading.RLock()  # an activation is shared by all threads
 
     def values(self, t: Array) -> Array:
         """The function as float64; overflow is left as inf."""
@@ -94,29 +120,38 @@ class Mesh:
     def breaks(self, reach: float) -> Array:
         """Ends of the pieces that cover [-reach, reach]."""
         reach = max(reach, 8.0)
+        with self._lock:
+            return self._covered(reach)
+
+    def _covered(self, reach: float) -> Array:
         if reach > self.reach:
             reach = 2.0 ** np.ceil(np.log2(reach))
             self.scale = self.scale or self._size()
             if self.searching:
                 self._search(reach)
             with np.errstate(all="ignore"):  # far out a function may leave the range of numbers
-                self._ends = self._merged(self._resolve(-reach, reach, _NARROW[-1])[0])
+                self._ends = self._merged(self._resolve(-reach, reach, _FINEST)[0])
             self.reach = reach
         return self._ends
 
     def _size(self) -> float:
-        sizes = np.abs(self.values(np.linspace(-3.0, 3.0, 61)))
-        return float(np.max(sizes, initial=0.0, where=np.isfinite(sizes))) or 1e-300
+        for end, count in ((3.0, 61), (4.0, 1601), (64.0, 1281)):  # a bump, or 0 around the origin
+            sizes = np.abs(self.values(np.linspace(-end, end, count)))
+            size = float(np.max(sizes, initial=0.0, where=np.isfinite(sizes)))
+            if size:
+                return size
+        return 1e-300
 
-    def _resolve(self, a: float, b: float, width: float) -> tuple[Array, Array]:
+    def _resolve(self, a: float, b: float, width: float, offset: float = _OFFSETS[0]) -> tuple[Array, Array]:
         """Ends of pieces between a and b, and which of them (by their left ends) stay unresolved when narrow."""
         start: list[Any] = [[a, b], self.kinks[(self.kinks > a) & (self.kinks < b)]]
-        if (
-            self.searching
-        ):  # half-unit steps: a smooth stretch may hide between few points; no kink lies on this grid
-            start.append(np.arange(a, b - 1.0, 0.5) + 0.2718281828)
+        if self.searching:  # small steps: a bump may hide between few points; no kink lies on this grid
+            for end, step in ((min(float(b), 4.0), 0.0625), (min(float(b), 64.0), 0.5)):
+                start.append(np.arange(-end, end - 1.0, step) + offset)
+            powers: Array = 1.0271828 * 2.0 ** np.arange(6.0, max(6.0, float(np.ceil(np.log2(b)))))
+            start += [powers[powers < b], -powers[powers < b]]
         else:
-            powers = 2.0 ** np.arange(np.ceil(np.log2(b)))
+            powers = np.asarray(2.0 ** np.arange(np.ceil(np.log2(b))))
             start += [[0.0], powers, -powers]
         ends = np.unique(np.concatenate(start))
         left, right = ends[:-1], ends[1:]
@@ -174,21 +209,23 @@ class Mesh:
         """Find the kinks in [-reach, reach]: pieces that halving does not resolve."""
         doubt: list[float] = []
         for width in np.repeat(_NARROW, 2):  # a second round where two kinks shared a piece
-            ends, failed = self._resolve(-reach, reach, width)
-            if failed.size > MOST_KINKS:
+            pieces = [self._resolve(-reach, reach, width, offset) for offset in _OFFSETS]
+            failed = np.concatenate([left for _, left in pieces])
+            if failed.size > 2 * MOST_KINKS:
                 warn_user(
                     f"{self.name} is not smooth near {failed.size} points in [{-reach:g}, {reach:g}]: its moments are "
                     "good to a few digits only. Declare its kinks, or smooth it."
                 )
                 return
             doubt, found = [], [self.kinks]
-            for left in failed:
-                kink = self._locate(float(left), float(ends[np.searchsorted(ends, left) + 1]))
-                if kink is None:
-                    doubt.append(float(left))
-                else:
-                    found.append(np.array([kink]))
-            self.kinks = np.unique(np.concatenate(found)) + 0.0
+            for ends, lefts in pieces:
+                for left in lefts:
+                    kink = self._locate(float(left), float(ends[np.searchsorted(ends, left) + 1]))
+                    if kink is None:
+                        doubt.append(float(left))
+                    else:
+                        found.append(np.array([kink]))
+            self.kinks = _distinct(np.concatenate(found)) + 0.0
             if not failed.size:
                 break
         if doubt and not self._found:
@@ -205,6 +242,8 @@ class Mesh:
             width = reach * (right - left) / 2
             centres = (left - width, right + width)
             fits = [matrix @ self.values(centre + width * x) for centre in centres]
+            for centre, fit in zip(centres, fits, strict=True):  # rounding must not be extrapolated
+                fit[np.abs(fit) <= 1e-15 * (np.abs(fit).max() + abs(centre * fit[1]) / width)] = 0.0
             if all(np.abs(fit[-3:]).max() <= 1e-13 * max(self.scale, np.abs(fit).max()) for fit in fits):
                 break
         else:
@@ -223,6 +262,10 @@ class Mesh:
             if b - a < 4e-16:
                 break
         middle = self._exact(a, b)
+        before, after = np.linspace(left, a, 9), np.linspace(b, right, 9)  # one kink only, or look closer
+        miss = max(float(side(0, before).max()), float(side(1, after).max()))
+        if not miss <= 1e-11 * max(self.scale, float(np.abs(fits[0]).sum())):
+            return None
         tidy = round(middle, 4)  # where the derivatives jump, the values say little about the place
         between = np.linspace(min(middle, tidy), max(middle, tidy), 5)
         alike = max(side(0, between).max(), side(1, between).max()) <= 1e-14 * self.scale
@@ -244,27 +287,41 @@ class Mesh:
             return b
         return (a + b) / 2
 
+    def on(self, ends: Array) -> Array:
+        """Coefficients of `table` on given pieces."""
+        with self._lock:
+            if self._powers is None or self._powers[0] is not ends:
+                self._ends, self.reach = ends, float(ends[-1])
+                self.scale = self.scale or self._size()
+            return self._table(ends)[1]
+
     def magnified(self, unit: float) -> Mesh:
         """The mesh of t -> f(unit t)."""
-        if self._near is None or self._near[0] != unit:
-            self.breaks(1.0)  # finds the kinks
-            self._near = unit, Mesh(lambda t: self.f(unit * t), self.kinks / unit, self.name)
-        return self._near[1]
+        with self._lock:
+            if self._near is None or self._near[0] != unit:
+                self.breaks(1.0)  # finds the kinks
+                self._near = unit, Mesh(lambda t: self.f(unit * t), self.kinks / unit, self.name)
+            return self._near[1]
 
     def jumps(self) -> Array:
         """Kinks at which the function itself jumps."""
         if not self.kinks.size:
             return self.kinks
-        size = np.maximum(1.0, np.abs(self.kinks))
-        gaps = [
-            np.abs(self.values(self.kinks + h * size) - self.values(self.kinks - h * size))
-            for h in (1e-9, 1e-12)
-        ]  # over a steep slope the second is a thousand times smaller
-        return self.kinks[np.minimum(*gaps) > 1e-6 * (self.scale or self._size())]
+        with self._lock:
+            self.scale = self.scale or self._size()
+        kinks = self.kinks
+        size = np.maximum(1.0, np.abs(kinks))
+        gaps = [np.abs(self.values(kinks + h * size) - self.values(kinks - h * size)) for h in (1e-9, 4e-15)]
+        # over a steep slope the second is smaller by far; beside a function that is 0 around the origin, too
+        local = np.maximum(np.abs(self.values(kinks + size)), np.abs(self.values(kinks - size)))
+        return kinks[np.minimum(*gaps) > 1e-6 * np.maximum(self.scale, local)]
 
     def table(self, reach: float) -> tuple[Array, Array]:
         """Ends of pieces that cover [-reach, reach], and coefficients of powers of each piece's own coordinate."""
-        ends = self.breaks(reach)
+        with self._lock:
+            return self._table(self.breaks(reach))
+
+    def _table(self, ends: Array) -> tuple[Array, Array]:
         if self._powers is None or self._powers[0] is not ends:
             x, matrix = chebyshev(NODES)
             half = np.diff(ends)[:, None] / 2

@@ -154,7 +154,8 @@ class Activation:
 
     def __call__(self, t: Any) -> Any:
         """Values at ``t``, elementwise."""
-        out = self.scale * np.asarray(self._named.f(np.asarray(t, dtype=np.float64))) + self.shift
+        argument = np.array(t, dtype=np.float64)  # a copy: f may work in place
+        out = self.scale * np.asarray(self._named.f(argument)) + self.shift
         return float(out) if np.ndim(t) == 0 else out
 
     def derivative(self, t: Any) -> Any:
@@ -263,6 +264,11 @@ class Activation:
         tau = _scales(tau)
         values = _coefficients.moments(self._named, self._mesh, tau, self.scale, self.shift)
         if self.continuous:
+            small = _coefficients.small_scale_moments(
+                self._mesh, self._slope_mesh(), tau, self.scale, self.shift
+            )
+            for field, value in small.items():
+                values[field] = np.where(tau < _coefficients.SMALL, value, values[field])
             slope_second = self.scale**2 * _coefficients.second(self._slope_mesh(), tau)
         else:
             slope_second = np.full(tau.shape, np.inf)

@@ -832,3 +832,86 @@ def test_more_refusals():
         fh.activation(np.tanh, name=5)
     with pytest.raises(ValueError, match="coefficients"):
         fh.activation("polynomial")
+
+
+# ------------------------------------------------------------------------------------------- hard cases
+
+
+@pytest.mark.parametrize("order", [8, 12])
+def test_taylor_coefficients_of_high_order(order):
+    """Errors of coefficients beyond those a small interval resolves are not 0."""
+    got = fh.linearize("exp", "LLN", order=order)
+    want = 1 / special.factorial(np.arange(order + 1))
+    assert (np.abs(got.coefficients - want) <= 3 * got.errors + 1e-16).all()
+    assert got.coefficients[7] == pytest.approx(1 / 5040, rel=1e-3)
+
+
+def test_a_bump_between_extreme_variances():
+    """The longest series is needed at the scale of the bump, not at the least or largest scale."""
+    act = fh.activation(lambda t: t + np.exp(-t * t), kinks=[])
+    both = act.dual(0.5, [1e-8, 1.0, 1e10], [1e-8, 1.0, 1e10])
+    np.testing.assert_allclose(both[1], act.dual(0.5), rtol=1e-12)
+    P = np.array([[1, 0.3], [0.5, 1.2]]) * 2**0.5
+    alone = fh.conjugate_kernel(P, act, 1)[0, 1]
+    far = fh.conjugate_kernel(np.vstack([[[1e-4, 0]], P, [[1e5, 1e5]]]), act, 1)[1, 2]
+    np.testing.assert_allclose(far, alone, rtol=1e-11)
+
+
+@pytest.mark.parametrize("tau", [1e-3, 1e-6, 1e-8, 1e-10])
+def test_moments_at_small_scales(tau):
+    """phi'' and phi'^2 + phi phi'' at 0, where Stein's lemma has no digits left."""
+    softplus = fh.activation("softplus").moments(tau)
+    np.testing.assert_allclose(softplus.curvature, 0.25, rtol=1e-6)
+    np.testing.assert_allclose(softplus.quadratic, 0.25 + np.log(2) * 0.25, rtol=1e-6)
+    np.testing.assert_allclose(softplus.slope, 0.5, rtol=1e-12)
+    np.testing.assert_allclose(fh.activation("sigmoid").moments(tau).quadratic, 0.0625, rtol=1e-6)
+    relu = (fh.activation("relu") + 1.0).moments(tau)
+    np.testing.assert_allclose(relu.curvature * tau, 1 / np.sqrt(2 * np.pi), rtol=1e-12)
+
+
+def test_a_function_that_vanishes_around_the_origin_is_continuous():
+    assert fh.activation(lambda t: np.maximum(t - 4, 0)).continuous
+    assert fh.activation(lambda t: np.maximum(t - 50, 0), kinks=[50]).continuous
+    assert fh.activation(lambda t: np.clip(1e7 * t, -1, 1), kinks=[-1e-7, 1e-7]).continuous
+    assert not fh.activation(lambda t: np.where(t > 4.0, 1e-3, 0.0)).continuous
+
+
+@pytest.mark.parametrize("steep", [100.0, 1e3, 1e4])
+def test_duals_of_steep_sigmoids(steep):
+    act = fh.activation(lambda t: np.tanh(steep * t))
+    got = act.dual([0.0, 0.5], full_output=True)
+    assert abs(got.value[0]) < 1e-12
+    np.testing.assert_allclose(got.value[1], 1 / 3, atol=2 / steep)
+
+
+def test_narrow_bumps_and_close_kinks():
+    hat = fh.activation(lambda t: np.maximum(1 - np.abs(t - 1.1234) / 0.01, 0))
+    np.testing.assert_allclose(hat.kinks, [1.1134, 1.1234, 1.1334], atol=1e-12)
+    close = fh.activation(lambda t: np.clip(t, 0.2, 0.201) / 0.001)
+    np.testing.assert_allclose(close.kinks, [0.2, 0.201], atol=1e-12)
+
+
+def test_large_scales_of_callables_and_closed_forms():
+    """Memory and time do not grow with the scale."""
+    act = fh.activation(np.tanh)
+    np.testing.assert_allclose(act.hermite(1, 1e6)[1], np.sqrt(2 / np.pi), rtol=1e-5)
+    X = 1e4 * np.random.default_rng(0).standard_normal((3, 4))
+    assert np.isfinite(fh.tangent_kernel(X, "cos", 1)).all()
+    x = np.array([-1.0, 1.0])
+    fh.activation(lambda t: np.maximum(t, 0, out=t))(x)
+    assert x[0] == -1.0
+
+
+def test_threads_share_an_activation():
+    """Meshes are extended under a lock."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    for _ in range(5):
+        act = fh.activation(lambda t: np.clip(t, -1.0, 0.7), kinks=[-1.0, 0.7])
+        scales = np.geomspace(0.01, 40.0, 24)
+        with ThreadPoolExecutor(8) as pool:
+            got = list(pool.map(lambda q, act=act: act.dual(0.3, q, q), scales))
+        want = [
+            fh.activation(lambda t: np.clip(t, -1.0, 0.7), kinks=[-1.0, 0.7]).dual(0.3, q, q) for q in scales
+        ]
+        np.testing.assert_allclose(got, want, rtol=1e-13)

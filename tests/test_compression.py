@@ -835,3 +835,30 @@ def test_bad_perceptrons():
         net.predict(X_test[:, 1:])
     with pytest.raises(ValueError, match="y must have shape"):
         net.score(X_test, y_test[:-1])
+
+
+def test_step_functions_are_checked_and_immutable():
+    from fasthde.compression import StepFunction
+
+    step = StepFunction([-1.0, 1.0], [-1.0, 0.0, 1.0])
+    with pytest.raises(AttributeError, match="immutable"):
+        step.levels = 5
+    with pytest.raises(ValueError, match="ascending"):
+        StepFunction([1.0, -1.0], [0.0, 1.0, 2.0])
+    with pytest.raises(ValueError, match="one more"):
+        StepFunction([1.0], [0.0])
+    assert np.isnan(step(np.nan))
+
+
+def test_compress_mlp_refuses_classes_that_do_not_fit():
+    from sklearn.neural_network import MLPClassifier
+
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], 40)
+    X = rng.standard_normal((120, 5)) + 2.0 * np.eye(3, 5)[y]
+    model = MLPClassifier((20,), max_iter=2000, random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="missing"):
+        fh.compress_mlp(model, X[y != 1], y[y != 1])
+    with pytest.raises(ValueError, match="classes of the model"):
+        fh.compress_mlp(model, X, y + 7)
+    assert fh.compress_mlp(model, X[y != 1], y[y != 1], readout="ridge").score(X[y != 1], y[y != 1]) > 0.9

@@ -620,3 +620,16 @@ def test_warnings_of_validity():
         kernel_equivalent("relu", UnitSphere(30)).matrix(np.ones((4, 30)) * 3.0)
     with pytest.warns(fh.ValidityWarning, match="dimension 10"):
         distance_kernel_equivalent(np.sqrt, UnitSphere(10).sample(30, 0)[0])
+
+
+def test_equilibrium_keeps_its_activation_in_a_pickle():
+    import pickle
+
+    import fasthde as fh
+
+    eq = fh.equilibrium_equivalent(
+        "tanh", fh.GaussianMixture(np.zeros((1, 100)), 1.0), activation_variance=0.3
+    )
+    again = pickle.loads(pickle.dumps(eq))
+    assert again == eq
+    assert again.activation == eq.activation

@@ -746,3 +746,36 @@ def test_two_thousand_inputs(name, equal):
     rng = np.random.default_rng(2)
     pairs = some_pairs(2000) + [tuple(int(k) for k in p) for p in rng.integers(0, 2000, (200, 2))]
     compare(X, [name] * 3, pairs=pairs, weight_variance=W, bias_variance=B)
+
+
+@pytest.mark.parametrize("case", ["same", "views", "paths", "none", "single", "three", "mixed", "functions"])
+def test_pairs_of_outputs_are_checked(tmp_path, case):
+    X = inputs(True, n=6)
+    A, big = np.empty((6, 6)), np.empty((12, 6))
+    path = tmp_path / "k.npy"
+    out = {
+        "same": (A, A), "views": (big[:6], big[3:9]), "paths": (path, str(path)), "none": (None, A), "single": path,
+        "three": (A, A.copy(), A.copy()), "mixed": (path, A), "functions": (print, print),
+    }[case]  # fmt: skip
+    with pytest.raises((ValueError, TypeError), match="out must be"):
+        fh.network_kernels(X, "relu", 2, out=out)
+
+
+def test_blas_limit_is_lifted_after_concurrent_kernels():
+    from concurrent.futures import ThreadPoolExecutor
+
+    from threadpoolctl import threadpool_info
+
+    def counts():
+        return [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+
+    X = inputs(False, n=300)
+    before = counts()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: fh.conjugate_kernel(X, "relu", 2), range(16)))
+    assert counts() == before
+
+
+def test_a_callback_keeps_its_own_floating_point_warnings():
+    with pytest.warns(RuntimeWarning, match="divide by zero"):
+        fh.conjugate_kernel(inputs(True, n=5), "relu", 1, out=lambda i, j, block: block / 0.0)

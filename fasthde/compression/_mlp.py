@@ -271,6 +271,20 @@ def compress_mlp(
         raise ValueError(
             f"y must have one target for each of the {x.shape[0]} samples; got shape {target.shape}."
         )
+    if classes is None:
+        check.finite("y", check.real_array("y", target))
+    else:
+        there = np.unique(target)
+        strange = [str(c) for c in there if c not in classes]
+        if strange:
+            raise ValueError(
+                f"y must hold classes of the model, {list(classes)}; got {', '.join(strange[:5])}."
+            )
+        if readout == "logistic" and there.size < len(classes):
+            raise ValueError(
+                f"y must hold every class of the model for a logistic readout; {len(classes) - there.size} of "
+                f'{len(classes)} are missing. Add samples, or use readout="ridge" or "keep".'
+            )
     depth = len(coefs) - 1
     counts = level_counts(levels, depth)
     zeros = sparsity_of(sparsity)

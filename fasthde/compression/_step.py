@@ -32,14 +32,25 @@ class StepFunction:
     """
 
     __slots__ = ("levels", "thresholds")
+    levels: Array
+    thresholds: Array
 
     def __init__(self, thresholds: ArrayLike, levels: ArrayLike):
-        self.thresholds = freeze(np.array(thresholds, dtype=np.float64))
-        self.levels = freeze(np.array(levels, dtype=np.float64))
+        s, v = (np.array(a, dtype=np.float64) for a in (thresholds, levels))
+        if s.ndim != 1 or v.shape != (s.size + 1,):
+            raise ValueError(f"levels must be one more than thresholds; got shapes {v.shape} and {s.shape}.")
+        if not (np.isfinite(s).all() and np.isfinite(v).all() and (np.diff(s) >= 0).all()):
+            raise ValueError("thresholds must be finite and ascending, and levels finite.")
+        object.__setattr__(self, "thresholds", freeze(s))
+        object.__setattr__(self, "levels", freeze(v))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a StepFunction is immutable; make a new one to change {name}.")
 
     def __call__(self, t: ArrayLike) -> Array:
         """Values at ``t``, elementwise."""
-        return np.asarray(self.levels[np.searchsorted(self.thresholds, t, side="right")])
+        out = self.levels[np.searchsorted(self.thresholds, t, side="right")]
+        return np.asarray(np.where(np.isnan(t), np.nan, out))
 
     def _content(self) -> tuple[Any, ...]:
         return tuple(self.thresholds), tuple(self.levels)

@@ -219,17 +219,33 @@ def network_kernels(
     >>> both.conjugate.shape, both.tangent.shape, both.status.name
     ((2, 2), (2, 2), 'CONVERGED')
     """
-    outs = [out] if out is None or callable(out) else list(out)
-    if len(outs) == 1 and out is not None and not callable(out):
-        raise ValueError("out must be a pair (conjugate, tangent) or a callable; got one entry.")
-    if isinstance(out, str | os.PathLike):
-        raise TypeError(f"out must be a pair of paths (conjugate, tangent); got the single path {out!r}.")
+    outs = [out] if out is None or callable(out) else _pair(out)
     return _kernels(
         X, act, depth, weight_variance, bias_variance, Y, readout, outs, memory_limit, threads, "both"
     )
 
 
 # ------------------------------------------------------------------------------------------------ arguments
+
+
+def _pair(out: Any) -> list[Any]:
+    """Two arrays or two paths, apart from each other."""
+    if not isinstance(out, tuple | list) or len(out) != 2:
+        raise TypeError(
+            f"out must be a pair (conjugate, tangent) of arrays or of paths, or a callable; got {_validate._show(out)}."
+        )
+    first, second = out
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        if np.shares_memory(first, second):
+            raise ValueError(
+                "out must be two arrays that share no memory; one kernel would overwrite the other."
+            )
+    elif isinstance(first, str | os.PathLike) and isinstance(second, str | os.PathLike):
+        if os.path.realpath(first) == os.path.realpath(second):
+            raise ValueError(f"out must be two different paths; got {first!r} twice.")
+    else:
+        raise TypeError("out must be two arrays or two paths; one callable takes both kernels.")
+    return [first, second]
 
 
 def _kernels(
@@ -264,7 +280,7 @@ def _kernels(
     limit = None if memory_limit is None else _validate.integer("memory_limit", memory_limit, 1)
     with np.errstate(all="ignore"):  # what overflows is refused by name
         kernel = _exact.Kernel(x, y, _exact.Network(acts, weights, biases, tangent))
-        made = _deliver(kernel, outs, limit, threads, which)
+    made = _deliver(kernel, outs, limit, threads, which)
     methods = ", ".join(layer.kind for layer in kernel.layers) or "collapsed"
     status = Status.CONVERGED if kernel.error <= 1e-10 else Status.NOT_CONVERGED
     return NetworkKernels(made.get("conjugate"), made.get("tangent"), kernel.error, status, methods)

@@ -53,6 +53,10 @@ class EquilibriumEquivalent(Equivalent):
     residual: Any
     _activation: Any = None
 
+    def __reduce__(self) -> Any:
+        fields = {n: getattr(self, n) for n in self._names()}
+        return _restore, (fields, self._activation)
+
     @property
     def activation(self) -> Activation:
         """The activation, centred at equilibrium."""
@@ -76,6 +80,12 @@ class EquilibriumEquivalent(Equivalent):
             f"EquilibriumEquivalent(scale {self.scale:.6g}, alpha {short(self.alpha)}, "
             f"{Status(self.status).name})"
         )
+
+
+def _restore(fields: dict[str, Any], activation_: Any) -> EquilibriumEquivalent:
+    made = EquilibriumEquivalent._from_fields(fields)
+    object.__setattr__(made, "_activation", activation_)
+    return made
 
 
 def equilibrium_equivalent(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,30 @@ _NOWHERE = -(2**40)
 @functools.cache
 def _blas() -> ThreadpoolController:
     return ThreadpoolController()
+
+
+class _OneThreadBlas:
+    """BLAS on one thread while any of our calls runs: the first in sets the limit, the last out lifts it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._limit: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._users:
+                self._limit = _blas().limit(limits=1, user_api="blas")
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._limit.restore_original_limits()
+
+
+_one_thread_blas = _OneThreadBlas()
 
 
 class Network:
@@ -224,7 +249,7 @@ def run(kernel: Kernel, rows: slice, columns: slice, consume: Consumer, threads:
                 if j.start < j.stop:
                     consume(i, j, kernel.block(i, j, work))
 
-    with _blas().limit(limits=1, user_api="blas"):
+    with _one_thread_blas:
         _jit.map_blocks(strips, len(starts), threads)
 
 

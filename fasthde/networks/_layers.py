@@ -110,7 +110,8 @@ class Layer:
         else:
             dual = self.act._named.dual
             assert dual is not None
-            value, derivative = dual(x.q[:, None], y.q, 1.0 - rho, 1.0 + rho)
+            with np.errstate(all="ignore"):
+                value, derivative = dual(x.q[:, None], y.q, 1.0 - rho, 1.0 + rho)
             kappa[...] = value
             slope[...] = derivative
 
@@ -118,9 +119,12 @@ class Layer:
 def _order(act: Activation, q: Array, tangent: bool) -> tuple[int, float]:
     """Length of the series, and the share of E phi'^2 (of E phi^2, without a derivative) that it leaves out."""
     named, mesh = act._named, act._mesh
-    tau = np.sqrt(np.array([q.min(), q.max()]))
+    tau = _dual.probes(np.sqrt(q))
     smooth = tangent and act.continuous
-    total = _hermite.second(act._slope_mesh() if smooth else mesh, tau)
+    if named.dual is not None:
+        total = named.dual(tau**2, tau**2, 0 * tau, 0 * tau + 2.0)[int(smooth)]
+    else:
+        total = _hermite.second(act._slope_mesh() if smooth else mesh, tau)
     total = np.maximum(total, 1e-300)
     for longest in (128, _dual.LONGEST):
         k = np.arange(longest + 1)
