@@ -317,6 +317,8 @@ def taylor(
             f"{name} must be smooth at {at:g}, where its argument concentrates; no interval around it is resolved by "
             f"a polynomial of degree {_NODES - 1}. It has a kink, a jump or another singularity there."
         )
+    if any(fit.smooth for fit in fits):  # wide intervals over a singularity tell nothing of the point
+        fits = [fit for fit in fits if fit.smooth]
     errors = np.array([fit.errors for fit in fits])
     best = np.argmin(errors, axis=0)
     c, relative = (

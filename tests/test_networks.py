@@ -9,6 +9,7 @@ import functools
 import math
 import pickle
 
+import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -750,7 +751,7 @@ def test_two_thousand_inputs(name, equal):
 
 @pytest.mark.parametrize("case", ["same", "views", "paths", "none", "single", "three", "mixed", "functions"])
 def test_pairs_of_outputs_are_checked(tmp_path, case):
-    X = inputs(True, n=6)
+    X = np.random.default_rng(0).standard_normal((6, 4))
     A, big = np.empty((6, 6)), np.empty((12, 6))
     path = tmp_path / "k.npy"
     out = {
@@ -778,4 +779,20 @@ def test_blas_limit_is_lifted_after_concurrent_kernels():
 
 def test_a_callback_keeps_its_own_floating_point_warnings():
     with pytest.warns(RuntimeWarning, match="divide by zero"):
-        fh.conjugate_kernel(inputs(True, n=5), "relu", 1, out=lambda i, j, block: block / 0.0)
+        fh.conjugate_kernel(np.eye(3), "relu", 1, out=lambda i, j, block: block / 0.0)
+
+
+@mp.workdps(40)
+def test_steep_layers_behind_the_first():
+    # u = relu layer, v = erf layer at variance 1e10: its dual moves with 1 - rho over 1e-10
+    x = np.array([[1.0, 0.0], [1.0, 1e-4]]) * 1e5 * math.sqrt(2.0)
+    got = fh.network_kernels(x, ["relu", "erf"])
+    a, b = mp.mpf(10) ** 10, mp.mpf(10) ** 10 * (1 + mp.mpf("1e-4") ** 2)
+    angle = mp.atan(mp.mpf("1e-4"))
+    root = mp.sqrt(a * b)
+    kappa = root * (mp.sin(angle) + (mp.pi - angle) * mp.cos(angle)) / (2 * mp.pi)
+    theta = kappa + root * mp.cos(angle) * (mp.pi - angle) / (2 * mp.pi)
+    slope = 4 / (mp.pi * mp.sqrt((1 + a) * (1 + b) - 4 * kappa**2))
+    value = 2 / mp.pi * mp.asin(2 * kappa / mp.sqrt((1 + a) * (1 + b)))
+    assert got.conjugate[0, 1] == pytest.approx(float(value), rel=1e-13)
+    assert got.tangent[0, 1] == pytest.approx(float(value + theta * slope), rel=1e-12)

@@ -278,7 +278,8 @@ def compress_mlp(
         strange = [str(c) for c in there if c not in classes]
         if strange:
             raise ValueError(
-                f"y must hold classes of the model, {list(classes)}; got {', '.join(strange[:5])}."
+                f"y must hold the model's classes, {', '.join(map(str, classes[:10]))}; "
+                f"got {', '.join(strange[:5])}."
             )
         if readout == "logistic" and there.size < len(classes):
             raise ValueError(

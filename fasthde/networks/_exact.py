@@ -116,6 +116,8 @@ class Kernel:
         self.error = max(self.error, floor)
         if any(layer.kind == "closed" for layer in self.layers):  # a large variance magnifies 1 - rho
             self.near = max(self.near, _NEAR)
+        for layer in self.layers[1:]:  # so may the layers behind
+            layer.limit = min(layer.limit, 1.0 - self.near)
 
     def _build(self) -> None:
         """Variances, layers and diagonals, from the first layer to the last."""

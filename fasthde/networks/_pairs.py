@@ -18,6 +18,9 @@ from fasthde.networks._layers import half_means, second
 
 Array = NDArray[np.float64]
 
+#: Variance from which on a smooth activation magnifies gaps as a kink does.
+_STEEP = 1e3
+
 
 def affine_gaps(
     ax: Array, ay: Array, difference: Array, lo: Array, hi: Array, bias: float
@@ -105,9 +108,11 @@ def compose(
     theta = np.sqrt(qx[0] * qy[0]) * np.where(lo < hi, 1.0 - lo, hi - 1.0)
     kappa = theta
     for k, (act, weight, bias) in enumerate(zip(acts, weights, biases, strict=True)):
-        kappa, slope, *gaps = layer(
-            act, qx[k], qy[k], lo, hi, tangent, any(a.kinks.size for a in acts[k + 1 :])
+        steep = any(
+            a.kinks.size or v.max(initial=0.0) > _STEEP
+            for a, v in zip(acts[k + 1 :], qx[k + 1 :], strict=True)
         )
+        kappa, slope, *gaps = layer(act, qx[k], qy[k], lo, hi, tangent, steep)
         if tangent:
             theta = weight * (kappa + theta * slope) + bias
         kappa = weight * kappa + bias
