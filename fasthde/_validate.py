@@ -120,6 +120,13 @@ def integer(name: str, value: Any, minimum: int) -> int:
     return int(value)
 
 
+def flag(name: str, value: Any) -> bool:
+    """True or False, nothing else."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False; got {_show(value)}.")
+    return bool(value)
+
+
 def swept(name: str, value: Any, *, zero: bool, hint: str) -> Array:
     """A swept argument: a bad scalar raises, a bad element of an array is left for its status."""
     array = real_array(name, value)

@@ -381,3 +381,30 @@ def test_warnings_of_validity():
         finite_width_law(ONE, "tanh", [1000, 10], 0.5)
     with pytest.warns(fh.ValidityWarning, match="fewer than 20"):
         random_fourier_equivalent(problem()[0], frequencies=5, lam=1.0)
+
+
+def test_a_ridge_out_of_range_costs_its_neighbours_nothing():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 5))
+    got = fh.random_fourier_equivalent(X, X[:, 0], frequencies=50, lam=[1e-300, 1e-2, 1e300])
+    alone = fh.random_fourier_equivalent(X, X[:, 0], frequencies=50, lam=1e-2)
+    assert got.status.tolist() == [fh.Status.NOT_CONVERGED, fh.Status.CONVERGED, fh.Status.CONVERGED]
+    assert got.train[1] == alone.train
+    assert np.isnan(got.train[0])
+    assert got.train[2] == pytest.approx(np.mean(X[:, 0] ** 2), rel=1e-12)
+
+
+@pytest.mark.parametrize("labels", [10**9, np.inf, -1, 0.5])
+def test_odd_labels(labels):
+    X = np.random.default_rng(0).standard_normal((20, 3))
+    with pytest.raises(ValueError, match="labels"):
+        fh.ClassStatistics.from_samples(X, [0] * 10 + [labels] * 10)
+
+
+def test_flags_and_widths_of_another_kind():
+    with pytest.raises(TypeError, match="readout"):
+        fh.kernel_equivalent("tanh", fh.UnitSphere(100), 1, readout="no")
+    with pytest.raises(TypeError, match="readout"):
+        fh.conjugate_kernel(np.eye(3), "tanh", 1, readout=np.ones(3))
+    with pytest.raises(TypeError, match="widths"):
+        fh.compress_network("relu", 5)

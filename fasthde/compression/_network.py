@@ -218,6 +218,10 @@ def compress_network(
     >>> net.success, net.shifted_error < 1e-12, round(net.ratio, 1)
     (True, True, 56.2)
     """
+    if not np.iterable(widths):
+        raise TypeError(
+            f"widths must be a sequence: the data's dimension, and one width a layer; got {widths!r}."
+        )
     sizes = [check.integer("widths", w, 1) for w in widths]
     if len(sizes) < 2:
         raise ValueError(

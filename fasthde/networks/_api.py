@@ -270,7 +270,8 @@ def _kernels(
     if tangent:
         for one in acts:
             one._need_derivative()
-    maps = len(acts) + bool(readout)
+    readout = _validate.flag("readout", readout)
+    maps = len(acts) + readout
     weights = (
         *_per_map("weight_variance", weight_variance, maps, positive=True),
         *(() if readout else (1.0,)),

@@ -365,6 +365,7 @@ def kernel_equivalent(
     stats = statistics_of(data)
     stack = activations_of(act, depth)
     L = len(stack)
+    readout = check.flag("readout", readout)
     weights = _variances("weight_variance", weight_variance, L + readout, positive=True)
     biases = _variances("bias_variance", bias_variance, L + readout, positive=False)
     warn_statistics(stats)

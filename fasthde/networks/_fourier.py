@@ -172,7 +172,8 @@ def random_fourier_equivalent(
         warn_user(f"{n} samples or some of the frequencies are fewer than 20: the equivalent speaks of many.")
 
     problem = _Problem.make(x / width, target, None if xt is None else xt / width, yt)
-    rows = [problem.solve(float(a), float(b)) for a, b in pairs]
+    with np.errstate(over="ignore", invalid="ignore"):  # an element that overflows is NOT_CONVERGED
+        rows = [problem.solve(float(a), float(b)) for a, b in pairs]
     tail = (problem.y.shape[1],) if several else ()
 
     def errors(name: str) -> Any:
@@ -231,6 +232,8 @@ class _Problem(NamedTuple):
         weights = (N / n) / (1.0 + delta)
         A = weights[0] * self.kernels[0] + weights[1] * self.kernels[1]
         A[np.diag_indices_from(A)] += lam
+        if not np.isfinite(A).all():
+            raise np.linalg.LinAlgError
         Q, _ = linalg.lapack.dpotri(linalg.cholesky(A, overwrite_a=True), overwrite_c=True)
         return np.asarray(np.triu(Q) + np.triu(Q, 1).T)
 
@@ -255,7 +258,7 @@ class _Problem(NamedTuple):
                     break
                 best = min(best, residual)
                 delta = np.maximum(delta - np.linalg.solve(np.eye(2) - M, miss), 0.0)
-        except np.linalg.LinAlgError:  # lam is below the rounding of the kernels
+        except np.linalg.LinAlgError:  # lam is below the rounding of the kernels, or overflows
             return _Solved(nothing, nothing, np.full(2, np.nan), Status.NOT_CONVERGED, math.inf, step)
         state = _State(N, lam, delta, M, Q, products)
         train = self.train(state)
@@ -265,11 +268,11 @@ class _Problem(NamedTuple):
 
     def train(self, s: _State) -> Array:
         n = self.y.shape[0]
-        v = s.Q @ self.y
+        v = s.lam * (s.Q @ self.y)
         forms = np.array([np.sum(v * (K @ v), axis=0) for K in self.kernels])
         u = np.linalg.solve(np.eye(2) - s.M, [np.sum(P * s.Q) / n for P in s.products])
         share = (s.N / n) * u / (1.0 + s.delta) ** 2
-        return np.asarray(s.lam**2 / n * (np.sum(v * v, axis=0) + share @ forms))
+        return np.asarray((np.sum(v * v, axis=0) + share @ forms) / n)
 
     def test(self, s: _State) -> Array:
         assert self.cross is not None

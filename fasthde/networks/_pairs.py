@@ -19,7 +19,7 @@ from fasthde.networks._layers import half_means, second
 Array = NDArray[np.float64]
 
 #: Variance from which on a smooth activation magnifies gaps as a kink does.
-_STEEP = 1e3
+STEEP = 1e3
 
 
 def affine_gaps(
@@ -109,7 +109,7 @@ def compose(
     kappa = theta
     for k, (act, weight, bias) in enumerate(zip(acts, weights, biases, strict=True)):
         steep = any(
-            a.kinks.size or v.max(initial=0.0) > _STEEP
+            a.kinks.size or v.max(initial=0.0) > STEEP
             for a, v in zip(acts[k + 1 :], qx[k + 1 :], strict=True)
         )
         kappa, slope, *gaps = layer(act, qx[k], qy[k], lo, hi, tangent, steep)

@@ -212,7 +212,7 @@ def data(name: str, value: Any) -> Array:
 def class_labels(labels: ArrayLike, n: int) -> Labels:
     """Class labels of n samples: integers >= 0."""
     y = check.same_length("labels", check.real_array("labels", labels), "samples", n)
-    if (y != np.floor(y)).any() or (y < 0).any():
+    if not np.isfinite(y).all() or (y != np.floor(y)).any() or (y < 0).any():
         raise ValueError("labels must be integers 0, 1, ...; use numpy.unique(labels, return_inverse=True).")
     return np.asarray(y.astype(np.int64))
 
@@ -221,6 +221,11 @@ def _groups(labels: ArrayLike | None, n: int) -> list[NDArray[np.int64]]:
     if labels is None:
         return [np.arange(n)]
     y = class_labels(labels, n)
+    if y.max() >= n:  # some class is empty
+        raise ValueError(
+            f"labels must be 0, 1, ... without gaps; got {y.max()} with {n} samples. "
+            "Use numpy.unique(labels, return_inverse=True)."
+        )
     return [np.flatnonzero(y == a) for a in range(int(y.max()) + 1)]
 
 
