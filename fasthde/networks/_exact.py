@@ -116,11 +116,12 @@ class Kernel:
         self.error = max(self.error, floor)
         if any(layer.kind == "closed" for layer in self.layers):  # a large variance magnifies 1 - rho
             self.near = max(self.near, _NEAR)
-        for layer in self.layers[
-            1:
-        ]:  # behind the first, where it is so large (moderate ones would pay for nothing)
-            if layer.kind == "closed" and max(side.q.max() for side in layer.sides) > _pairs.STEEP:
-                layer.limit = 1.0 - _NEAR
+        for layer in self.layers[1:]:  # rounding of rho, up to where exact pairs are the lesser evil
+            if layer.kind == "closed":
+                top = max(float(side.q.max()) for side in layer.sides)
+                self.error = max(self.error, float(np.finfo(float).eps) * min(top, _pairs.STEEP))
+                if top > _pairs.STEEP:
+                    layer.limit = 1.0 - _NEAR
 
     def _build(self) -> None:
         """Variances, layers and diagonals, from the first layer to the last."""

@@ -18,8 +18,8 @@ from fasthde.networks._layers import half_means, second
 
 Array = NDArray[np.float64]
 
-#: Variance from which on a smooth activation magnifies gaps as a kink does.
-STEEP = 1e3
+#: Variance from which on a smooth activation magnifies gaps as a kink does: below, by rounding to 2e-11 at most.
+STEEP = 1e5
 
 
 def affine_gaps(
