@@ -39,10 +39,10 @@ def assert_one_by_one(laws):
 
 def test_grid_of_ratios():
     """One spectrum; a hard edge, an atom and several intervals among the laws."""
-    laws = fh.batch(fh.Spectrum(W1), [0.01, 0.1, 0.5, 1.0, 3.0, 100.0])
-    assert len(laws) == 6
+    laws = fh.batch(fh.Spectrum(W1), [0.1, 1.0, 100.0])
+    assert len(laws) == 3
     assert (laws.status == fh.Status.CONVERGED).all()
-    assert [len(s) for s in laws.support] == [3, 3, 1, 1, 1, 1]
+    assert [len(s) for s in laws.support] == [3, 1, 1]
     assert_one_by_one(laws)
 
 

@@ -315,6 +315,7 @@ print(len(found))
     assert int(run(code, at=package)) >= 20
 
 
+@pytest.mark.slow  # two minutes of compilation; the flags themselves are checked above
 def test_uncached_and_a_fastmath_caller_first(package, want, tmp_path):
     """Every cache location below a regular file: right numbers, nothing written. Then, on a fresh cache, a
     user's fastmath caller compiles each kernel first; a later process must still have its NaN guards."""
