@@ -68,6 +68,80 @@ def points(p):
     return n.ravel(), lam.ravel()
 
 
+# ------------------------------------------------------------------------------- workloads of random features
+
+#: Points of L2, and how many of them the references solve.
+FEATURE_GRID, FEATURE_POINTS = 4000, 40
+
+
+@lru_cache(maxsize=1)
+def feature_levels():
+    """Eigenvalues, multiplicities and power of L2."""
+    t = np.arange(1, 1001.0) ** -1.2
+    t /= t.sum()
+    tail = 0.25 - 1.0 / (2.0 * np.pi)  # E relu(xi)**2 - a_0**2 - a_1**2 = 1/2 - 1/(2 pi) - 1/4
+    values = np.concatenate((t / 4.0, [tail / 1e6, 1.0 / (2.0 * np.pi)]))
+    power = np.concatenate((np.arange(1, 1001.0) ** -0.8 * t, [0.0, 0.0]))
+    return values, np.concatenate((np.ones(1000), [1e6, 1.0])), power
+
+
+def feature_problem():
+    """L2 as a KernelProblem, with noise .01."""
+    fh = package()
+    values, multiplicity, power = feature_levels()
+    return fh.KernelProblem(fh.Spectrum(values, multiplicity), power, 0.01)
+
+
+def feature_grid():
+    """Widths, shape (200, 1), and ridges, shape (20,)."""
+    return np.geomspace(50.0, 20000.0, 200)[:, None], np.geomspace(1e-6, 100.0, 20)
+
+
+@lru_cache(maxsize=1)
+def feature_subset():
+    """Flat numbers of the points of L2 that the references solve."""
+    return np.sort(np.random.default_rng(SEED).choice(FEATURE_GRID, FEATURE_POINTS, replace=False))
+
+
+def feature_fixed_point(subset, tol=1e-9, limit=10**4):
+    """The coupled equations of L2 iterated in NumPy as they are usually printed, until they stand still or too long."""
+    t, k, _ = feature_levels()
+    width, lam = (v.ravel()[subset] for v in np.broadcast_arrays(*feature_grid()))
+    n, found = 1000.0, np.empty(subset.size)
+    for i, (d, ridge) in enumerate(zip(width, n * lam / width, strict=True)):
+        one, two = 1.0, 1.0
+        for _ in range(limit):
+            df = np.sum(k * t / (t + two))
+            new = 0.5 * (one + 0.5 * ((ridge / n + one * df / n) + one))
+            both = new + np.sum(k * t * two / (t + two)) / d
+            moved = abs(both - two) / both + abs(new - one) / new
+            one, two = new, both
+            if moved < tol:
+                break
+        found[i] = two
+    return found
+
+
+def feature_brentq(subset):
+    """Roots nu of L2 one by one by brentq, in its logarithm."""
+    from scipy.optimize import brentq
+
+    t, k, _ = feature_levels()
+    width, lam = (v.ravel()[subset] for v in np.broadcast_arrays(*feature_grid()))
+
+    def root(d, ridge, n=1000.0):
+        m, g = min(n, d), abs(n - d)
+
+        def miss(x):
+            nu = np.exp(x)
+            p = n * ridge / nu
+            return np.sum(k * t / (t + nu)) + 2.0 * p / (g + np.sqrt(g * g + 4.0 * p)) - m
+
+        return np.exp(brentq(miss, -60.0, 30.0, xtol=1e-14, rtol=1e-14))
+
+    return np.array([root(d, ridge) for d, ridge in zip(width, lam, strict=True)])
+
+
 # ------------------------------------------------------------------------------------------ workloads of laws
 
 #: Populations with equal weights, and p/n: the workloads W1 (three levels) and W2 (a thousand).

@@ -55,6 +55,49 @@ class L1:
         return self.ratio("find_root")
 
 
+def l2_calls(**options):
+    """fasthde on L2, the references on some of its points, and what these times are to be multiplied with."""
+    common.settle_allocator()
+    width, lam = common.feature_grid()
+    call = partial(
+        common.package().random_features, common.feature_problem(), None, width, 1000, lam, **options
+    )
+    subset = common.feature_subset()
+    calls = {
+        "fasthde": call,
+        "brentq": partial(common.feature_brentq, subset),
+        "fixed point": partial(common.feature_fixed_point, subset),
+    }
+    kappa = call().kappa.ravel()[subset]
+    np.testing.assert_allclose(calls["brentq"](), kappa, rtol=1e-11)
+    np.testing.assert_allclose(calls["fixed point"](), kappa, rtol=1e-6)
+    return calls, common.FEATURE_GRID / subset.size
+
+
+class L2:
+    """All fields of L2 against loops for kappa alone, on 40 of its 4000 points."""
+
+    params = [True, False]
+    param_names = ["compress"]
+    unit = "ratio"
+    timeout = 120
+
+    def setup(self, compress):
+        self.calls, self.scale = l2_calls(compress=compress)
+
+    def ratio(self, reference):
+        times = common.interleaved({name: self.calls[name] for name in ("fasthde", reference)})
+        return times["fasthde"] / (times[reference] * self.scale)
+
+    def track_over_brentq(self, compress):
+        """Roots to rounding."""
+        return self.ratio("brentq")
+
+    def track_over_fixed_point(self, compress):
+        """The plain iteration in NumPy, which stops at 1e-8."""
+        return self.ratio("fixed point")
+
+
 class L1Infinity:
     """p = 10**6 against p = 1000, both compressed: near 1, whatever the number of levels."""
 

@@ -7,6 +7,7 @@ from fasthde._check import check as check
 from fasthde._jit import warmup as warmup
 from fasthde._linearize import Linearization as Linearization
 from fasthde._linearize import linearize as linearize
+from fasthde._results import FeaturesResult as FeaturesResult
 from fasthde._results import RidgeResult as RidgeResult
 from fasthde._results import Status as Status
 from fasthde._results import ValidityWarning as ValidityWarning
@@ -42,7 +43,10 @@ from fasthde.laws import marchenko_pastur as marchenko_pastur
 from fasthde.laws import sample_covariance as sample_covariance
 from fasthde.laws import semicircle as semicircle
 from fasthde.laws import wachter as wachter
+from fasthde.learning.kernel_problem import KernelProblem as KernelProblem
 from fasthde.learning.problem import LinearProblem as LinearProblem
+from fasthde.learning.random_features import kernel_ridge as kernel_ridge
+from fasthde.learning.random_features import random_features as random_features
 from fasthde.learning.ridge import convert_ridge as convert_ridge
 from fasthde.learning.ridge import optimal_ridge as optimal_ridge
 from fasthde.learning.ridge import ridge as ridge

@@ -275,5 +275,32 @@ class RidgeResult(Record):
             Status(s).name: int(c) for s, c in zip(*np.unique(self.status, return_counts=True), strict=True)
         }
         status = ", ".join(name if len(counts) == 1 else f"{c} {name}" for name, c in counts.items())
-        rows = [f"  {name:<18} {_span(getattr(self, name))}" for name in self._names()[:13]]
-        return "\n".join([f"RidgeResult, shape {shape}, {status}", *rows])
+        names = [n for n in self._names() if n not in ("status", "residual", "iterations", "levels")]
+        gap = max(18, *(len(name) for name in names))
+        rows = [f"  {name:<{gap}} {_span(getattr(self, name))}" for name in names]
+        return "\n".join([f"{type(self).__name__}, shape {shape}, {status}", *rows])
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FeaturesResult(RidgeResult):
+    """Deterministic equivalents of ridge regression on random features, or on a kernel.
+
+    As `RidgeResult` in the broadcast shape of n, width and lam, with ``kappa`` the effective ridge of the kernel,
+    ``df1`` and ``df2`` of its operator, ``levels`` the operator's eigenvalues, and
+
+    Attributes
+    ----------
+    width : float or ndarray
+        Number of features of each element; inf for a kernel.
+    squared_bias : float or ndarray
+        Squared error of the prediction averaged over features, samples and noise.
+    variance_samples, variance_weights, variance_interaction : float or ndarray
+        What the samples alone add, the features' weights alone, and both together; with ``squared_bias`` they make
+        ``bias``. ``variance`` is what the noise adds.
+    """
+
+    width: Any
+    squared_bias: Any
+    variance_samples: Any
+    variance_weights: Any
+    variance_interaction: Any
