@@ -1,4 +1,4 @@
-"""Random features: the grid L2, the same for kernels, and one point.
+"""Random features: the grid L2, the same for kernels, one point, and a grid given real data.
 
 Workload
 --------
@@ -51,3 +51,25 @@ class Point:
 
     def time_new_activation(self):
         self.fh.random_features(self.linear, "tanh", np.array([500.0, 2000.0]), 1000, 1e-3)
+
+
+class Conditional:
+    """Given 1000 digits and 797 to test on: a new data set with one point, and with 200 widths times 20 ridges."""
+
+    def setup(self):
+        fh = common.package()
+        data = fh.data.load("digits")
+        x = (data.X - data.X.mean(axis=0)) / 20.0
+        width, lam = common.feature_grid()
+
+        def call(width, lam):
+            return fh.random_features_on(x[:1000], data.y[:1000], x[1000:], data.y[1000:], "relu", width, lam)
+
+        self.call, self.grid = call, (width, lam)
+        call(500.0, 1e-3)
+
+    def time_point(self):
+        self.call(500.0, 1e-3)
+
+    def time_grid(self):
+        self.call(*self.grid)

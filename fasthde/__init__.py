@@ -77,6 +77,8 @@ _PUBLIC = {
     "LinearProblem": "fasthde.learning.problem",
     "KernelProblem": "fasthde.learning.kernel_problem",
     "random_features": "fasthde.learning.random_features",
+    "random_features_on": "fasthde.learning.random_features_on",
+    "ConditionalResult": "fasthde.learning.random_features_on",
     "kernel_ridge": "fasthde.learning.random_features",
     "FeaturesResult": "fasthde._results",
     "ridge": "fasthde.learning.ridge",

@@ -47,6 +47,8 @@ from fasthde.learning.kernel_problem import KernelProblem as KernelProblem
 from fasthde.learning.problem import LinearProblem as LinearProblem
 from fasthde.learning.random_features import kernel_ridge as kernel_ridge
 from fasthde.learning.random_features import random_features as random_features
+from fasthde.learning.random_features_on import ConditionalResult as ConditionalResult
+from fasthde.learning.random_features_on import random_features_on as random_features_on
 from fasthde.learning.ridge import convert_ridge as convert_ridge
 from fasthde.learning.ridge import optimal_ridge as optimal_ridge
 from fasthde.learning.ridge import ridge as ridge

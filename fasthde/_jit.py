@@ -287,7 +287,7 @@ def warmup() -> None:
     >>> fh.warmup()
     """
     from fasthde import activations, coupled, hessian, laws, networks
-    from fasthde.learning import random_features, ridge
+    from fasthde.learning import random_features, random_features_on, ridge
 
-    for module in (ridge, random_features, laws, coupled, hessian, activations, networks):
+    for module in (ridge, random_features, random_features_on, laws, coupled, hessian, activations, networks):
         module._warmup()

@@ -78,3 +78,43 @@ def errors(phi, covariance, beta, noise, width, n, lam, rng, samples=1, weights=
                 theta = F.T @ np.linalg.solve(F @ F.T + n * lam * np.eye(n), y)
             predicted[i, j] = phi(xt @ w.T) @ theta
     return predicted - target
+
+
+def relu_kernel(x, y):
+    """E relu(w'x) relu(w'y), w standard normal (Cho & Saul 2009)."""
+    norms = np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1))
+    angle = np.arccos(np.clip(x @ y.T / norms, -1, 1))
+    return norms * (np.sin(angle) + (np.pi - angle) * np.cos(angle)) / (2 * np.pi)
+
+
+def conditional(K, y, side, own, aim, d, lam):
+    """Train and test error given the kernel matrices, in the printed form with the resolvent itself."""
+    n, m = side.shape
+    delta = 1.0
+    low, high = 1e-30, 1e30
+    for _ in range(400):
+        delta = math.sqrt(low * high)
+        Q = np.linalg.inv(d / n * K / (1 + delta) + lam * np.eye(n))
+        low, high = (delta, high) if np.trace(K @ Q) / n > delta else (low, delta)
+    s = d / n / (1 + delta)
+    Kb, v = s * K, Q @ y
+    denominator = 1 - np.trace(Kb @ Q @ Kb @ Q) / d
+    form = v @ Kb @ v
+    train = lam**2 / n * (v @ v + np.trace(Q @ Kb @ Q) / d / denominator * form)
+    Kx = s * side
+    spread = s * own - np.trace((np.eye(n) + lam * Q) @ Kx @ Kx.T @ Q) / m
+    test = np.mean((aim - Kx.T @ v) ** 2) + form / d / denominator * spread
+    return train, test
+
+
+def trained(phi, x, y, xt, aim, d, lam, rng):
+    """Train and test error of one draw of the weights."""
+    W = rng.standard_normal((d, x.shape[1]))
+    F, new, n = phi(x @ W.T), phi(xt @ W.T), x.shape[0]
+    if lam == 0.0:
+        theta = np.linalg.lstsq(F, y, rcond=None)[0]
+    elif d <= n:
+        theta = np.linalg.solve(F.T @ F + n * lam * np.eye(d), F.T @ y)
+    else:
+        theta = F.T @ np.linalg.solve(F @ F.T + n * lam * np.eye(n), y)
+    return np.mean((y - F @ theta) ** 2), np.mean((aim - new @ theta) ** 2)
