@@ -1,7 +1,7 @@
 """Print the figures and their targets as one table, measured in one run: ``python -m benchmarks.report``.
 
-``python -m benchmarks.report ridge``, ``... laws`` and ``... networks`` print one section. The last two compare with
-the references of tests/oracle_laws.py and tests/oracle_networks.py and need mpmath.
+``python -m benchmarks.report ridge``, ``... laws``, ``... networks`` and ``... features`` print one section. The last
+three compare with the references of tests/oracle_*.py and need mpmath.
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from . import common
-from .ratios import l1_calls
+from .ratios import l1_calls, l2_calls
 
 #: Digits of the references, and points at which the errors of the laws are measured.
 DIGITS, SAMPLE = 40, 50
@@ -102,6 +102,51 @@ def ridge_rows():
         less("surface of 10**6 points", surface, "s", 0.15),
         less("surface, peak memory over its results", over / 1e6, "MB", 50),
         plain("  size of these results", size / 1e6, "MB"),
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------- features
+
+
+def feature_error(result):
+    """Largest relative error of test, train and bias at some points of L2, with those nearest to n among them."""
+    from tests import oracle_features as oracle
+
+    values, multiplicity, power = common.feature_levels()
+    width, lam = common.feature_grid()
+    peak = int(np.argmin(np.abs(width[:, 0] - 1000.0)))
+    rng = np.random.default_rng(common.SEED)
+    places = [(peak, 0), (peak, 7), *zip(rng.integers(0, 200, 6), rng.integers(0, 20, 6), strict=True)]
+    worst = 0.0
+    for i, j in places:
+        want = oracle.solve(values, multiplicity, power, 0.01, width[i, 0], 1000.0, lam[j])
+        worst = max(
+            worst, *(abs(getattr(result, f)[i, j] / want[f] - 1.0) for f in ("test", "train", "bias"))
+        )
+    return worst
+
+
+def feature_rows():
+    """Measure: (what, value, unit, target, whether it is met or None)."""
+    fh = common.package()
+    problem = common.feature_problem()
+    width, lam = common.feature_grid()
+    calls, scale = l2_calls()
+    calls["one"] = partial(fh.random_features, problem, None, width, 1000, lam, threads=1)
+    calls["uncompressed"] = partial(fh.random_features, problem, None, width, 1000, lam, compress=False)
+    times = common.interleaved(calls)
+    brentq, plain_loop = times["brentq"] * scale, times["fixed point"] * scale
+    return [
+        plain("brentq loop for nu (scaled from 40 points)", brentq * 1e3, "ms"),
+        plain("fixed point in NumPy for nu, to 1e-8 (scaled)", plain_loop * 1e3, "ms"),
+        less("L2, all fields", times["fasthde"] * 1e3, "ms", 6),
+        less("L2 uncompressed", times["uncompressed"] * 1e3, "ms", 6),
+        plain("L2 on one thread", times["one"] * 1e3, "ms"),
+        more("L2, times faster than the fixed point", plain_loop / times["fasthde"], 1000),
+        plain("L2, times faster than brentq", brentq / times["fasthde"], "x"),
+        less(
+            "largest error against 40 digits, at the peak too", feature_error(calls["fasthde"]()), "", 1e-12
+        ),
     ]
 
 
@@ -356,7 +401,7 @@ def network_rows():
     return rows
 
 
-SECTIONS = {"ridge": ridge_rows, "laws": law_rows, "networks": network_rows}
+SECTIONS = {"ridge": ridge_rows, "laws": law_rows, "features": feature_rows, "networks": network_rows}
 
 
 def main(sections):
