@@ -147,6 +147,10 @@ def random_features_on(
     (Louart, Liao & Couillet 2018; Liao, Couillet & Mahoney 2020; arXiv 2506.13139.) One eigendecomposition serves all
     widths and ridges.
 
+    The features concentrate in high dimension. Of few dimensions the errors come out some per cent low at small
+    ridges: for 480 samples of 20 dimensions, 2000 ReLU features and lam = 1e-4, the test error by 2 % and the training
+    error by 5 %; of 240 dimensions by 1 and 3 %, hardly more than the standard errors of 40 draws.
+
     Examples
     --------
     >>> import numpy as np

@@ -139,6 +139,10 @@ def random_fourier_equivalent(
     concave, M is its Jacobian, and :math:`\operatorname{tr} K_a/(n\lambda)` lies above the solution: Newton's method
     from there descends to it, for every N and :math:`\lambda`.
 
+    The features concentrate in high dimension. With far fewer dimensions than samples the equivalent is too high near
+    the threshold 2 N = n: there, at lam = 1e-3, 480 samples of 240, 60 and 20 dimensions have test errors 1, 7 and 7 %
+    below it, and training errors 3, 4 and 24 % off.
+
     Examples
     --------
     >>> import numpy as np
