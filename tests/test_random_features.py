@@ -325,3 +325,24 @@ def test_errors_of_an_activation():
         fh.random_features(fh.LinearProblem(H, 1.0, 0.1), None, 100, 100, 1.0)
     with pytest.warns(fh.ValidityWarning, match="width 5"):
         fh.random_features(fh.LinearProblem(H, 1.0, 0.1), "relu", 5, 100, 1.0)
+
+
+@pytest.mark.filterwarnings("ignore::fasthde.ValidityWarning")
+def test_extreme_problems_converge():
+    """Spectra over up to 40 decades, n and width at the rank and beside it, ridges of 300 decades."""
+    rng = np.random.default_rng(3)
+    for _ in range(150):
+        size, span = int(rng.integers(1, 60)), rng.choice([1, 5, 20])
+        t, k = 10.0 ** rng.uniform(-span, span, size), np.ceil(10.0 ** rng.uniform(0, 6, size))
+        problem = fh.KernelProblem(
+            fh.Spectrum(t, k), 10.0 ** rng.uniform(-10, 3, size), 1e-5, tail=rng.choice([0.0, 1e-8, 1.0, 1e6])
+        )
+        n = np.array([k.sum(), k.sum() * (1 + 1e-12), 10.0 ** rng.uniform(0, 8), 20.0])
+        width = rng.permutation([*n[1:], np.inf])[:, None, None]
+        lam = np.concatenate(
+            (10.0 ** rng.uniform(-300, 300, 4), 10.0 ** rng.uniform(-20, 20, 6), [0.0, np.inf])
+        )
+        r = fh.random_features(problem, None, width, n[:, None], lam)
+        assert r.success.all()
+        assert (r.test > 0).all()
+        assert r.iterations.max() < 120

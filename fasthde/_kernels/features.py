@@ -98,10 +98,14 @@ def _solve(m, gap, small, strength, x, levels, tail, split):
         new = 0.0
         if miss < -m:  # far to the left, where the logarithm of a sum of powers is nearly straight
             new = x * np.exp((m - miss) * np.log1p(-miss / m) / slope)
-        if low < new < high:
+        if iteration % 4 == 0 and 4.0 * low < high < np.inf and low > 0.0:
+            x = np.sqrt(low) * np.sqrt(
+                high
+            )  # the logarithms from the left and from the right may chase each other
+        elif low < new < high:
             x = new
         else:
-            x = _next_point(x, miss, slope, 1.0, s + free, -(s * bend + free), low, high)
+            x = _next_point(x, miss, slope, 1.0, s + free, s * bend + free, low, high)
     error = abs(miss) / slope
     if error <= REACH:
         z = 0.0
