@@ -345,4 +345,3 @@ def test_extreme_problems_converge():
         r = fh.random_features(problem, None, width, n[:, None], lam)
         assert r.success.all()
         assert (r.test > 0).all()
-        assert r.iterations.max() < 120
