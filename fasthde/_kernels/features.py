@@ -96,7 +96,10 @@ def _solve(m, gap, small, strength, x, levels, tail, split):
         else:
             low = x
         new = 0.0
-        if miss < -m:  # far to the left, where the logarithm of a sum of powers is nearly straight
+        whole = count - sum1
+        if 0.0 < whole < -miss:  # to the left, where m - df1 and s are like powers
+            new = x * np.exp(np.log((s + free) / whole) / (m1 / whole + (s * bend + free) / (s + free)))
+        elif miss < -m:  # far to the left, where the logarithm of a sum of powers is nearly straight
             new = x * np.exp((m - miss) * np.log1p(-miss / m) / slope)
         if iteration % 4 == 0 and 4.0 * low < high < np.inf and low > 0.0:
             x = np.sqrt(low) * np.sqrt(
