@@ -101,10 +101,9 @@ def _solve(m, gap, small, strength, x, levels, tail, split):
             new = x * np.exp(np.log((s + free) / whole) / (m1 / whole + (s * bend + free) / (s + free)))
         elif miss < -m:  # far to the left, where the logarithm of a sum of powers is nearly straight
             new = x * np.exp((m - miss) * np.log1p(-miss / m) / slope)
+        # steps on logarithms from the left and from the right may chase each other: every fourth halves the bracket
         if iteration % 4 == 0 and 4.0 * low < high < np.inf and low > 0.0:
-            x = np.sqrt(low) * np.sqrt(
-                high
-            )  # the logarithms from the left and from the right may chase each other
+            x = np.sqrt(low) * np.sqrt(high)
         elif low < new < high:
             x = new
         else:

@@ -116,9 +116,7 @@ def ridge(
 
 def _samples(n: ArrayLike, intercept: Any) -> Array:
     array = check.swept("n", n, zero=False, hint=_N_HINT)
-    if not isinstance(intercept, bool | np.bool_):
-        raise TypeError(f"intercept must be True or False; got {intercept!r}.")
-    if intercept and array.ndim == 0 and array <= 1:
+    if check.flag("intercept", intercept) and array.ndim == 0 and array <= 1:
         raise ValueError(f"n must be > 1 with intercept=True, which costs one sample; got {float(array)}.")
     return array
 
